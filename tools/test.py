@@ -1,0 +1,71 @@
+"Run every check of the project and count them: the last line is `N passed, M failed`."
+import filecmp,os,re,shutil,subprocess,sys,tempfile,time
+from pathlib import Path
+from nbdev.config import get_config
+
+cfg = get_config()
+root = cfg.config_path
+
+def sh(*cmd, cwd=root, **env):
+    "Run a command, show what it prints, and return its exit status and its output"
+    p = subprocess.Popen(cmd, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **env})
+    out = []
+    for line in p.stdout: print(line, end='', flush=True); out.append(line)
+    return p.wait(),''.join(out)
+
+def counted(rc, out):
+    "The `N passed, M failed` of another runner; a crash that printed no count is one failure"
+    n = {k:sum(map(int, re.findall(rf'(\d+) {k}', out.strip().splitlines()[-1] if out.strip() else ''))) for k in ('passed', 'failed', 'error')}
+    bad = n['failed']+n['error']
+    return n['passed'], max(bad, 1) if rc else bad
+
+def one(rc, _): return (1,0) if rc==0 else (0,1)
+
+def notebooks(): return sorted(o for o in cfg.nbs_path.rglob('*.ipynb') if not re.search(r'(^|/)[._]', str(o.relative_to(cfg.nbs_path))))
+
+def in_sync():
+    "Notebooks are clean, and the package is what they export: nothing edited by hand, nothing left over"
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = Path(tmp)
+        for o in ('settings.ini', 'setup.py', 'pyproject.toml', 'README.md'): shutil.copy(root/o, tmp)
+        shutil.copytree(cfg.nbs_path, tmp/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
+        (tmp/'siamese_nb').mkdir()
+        shutil.copy(cfg.lib_path/'__init__.py', tmp/'siamese_nb')
+        for cmd in ('nbdev_export', 'nbdev_clean'):
+            rc,out = sh(cmd, cwd=tmp)
+            if rc: return rc,out
+        a = {str(o.relative_to(root)) for d in ('nbs', 'siamese_nb') for g in ('*.ipynb', '*.py') for o in (root/d).rglob(g) if '.ipynb_checkpoints' not in str(o)}
+        b = {str(o.relative_to(tmp)) for d in ('nbs', 'siamese_nb') for g in ('*.ipynb', '*.py') for o in (tmp/d).rglob(g)}
+        off = sorted((a^b) | {o for o in a&b if not filecmp.cmp(root/o, tmp/o, shallow=False)})
+    if off: print('Not what `make export` would write:', *off)
+    return int(bool(off)),''
+
+def nbdev():
+    "All notebooks through nbdev_test, counted by notebook"
+    rc,out = sh('nbdev_test', '--n_workers', '2')
+    n,bad = len(notebooks()),len(set(re.findall(r'^\s*(?:-\s*)?(\S+\.ipynb)\s*$', out, re.M)))
+    bad = max(bad, 1) if rc else 0
+    return n-bad,bad
+
+def main():
+    from siamese_nb.data_split import find_caltech101
+    flags = ['--flags', 'caltech'] if find_caltech101() else []
+    steps = {'package in sync with the notebooks': lambda: one(*in_sync()),
+             'README in sync with the index notebook': lambda: one(*sh('python', 'tools/readme.py', '--check')),
+             'ruff': lambda: one(*sh('ruff', 'check', '.')),
+             'links between notebooks': lambda: one(*sh('python', 'tools/links.py')),
+             'nbdev_test': nbdev,
+             'notebooks in a Jupyter kernel'+(', Caltech-101 cells included' if flags else ''): lambda: counted(*sh('python', 'tools/run_nbs.py', *flags)),
+             'pytest': lambda: counted(*sh('python', '-m', 'pytest', '-q', 'tests'))}
+    ok = bad = 0
+    rows = []
+    for name,f in steps.items():
+        t = time.time()
+        print(f'\n== {name}', flush=True)
+        p,m = f()
+        ok,bad = ok+p,bad+m
+        rows.append(f'{"ok    " if not m else "FAILED"} {name}: {p} passed, {m} failed, {time.time()-t:.0f} s')
+    print('\n'+'\n'.join(rows)+f'\n{ok} passed, {bad} failed', flush=True)
+    sys.exit(bool(bad))
+
+if __name__=='__main__': main()
