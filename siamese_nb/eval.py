@@ -9,7 +9,7 @@ __all__ = ['GREY', 'pair_distances', 'plot_distances', 'plot_confusion', 'roc', 
            'evaluate', 'summary', 'save_results', 'hardest', 'flat_map', 'plot_embedding']
 
 # %% ../nbs/05_eval.ipynb #86c8ae76
-import json, os
+import json
 from dataclasses import dataclass
 from pathlib import Path
 import matplotlib.pyplot as plt
@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score, roc_curve
 from .loss import best_threshold, pair_scores
+from .model import replacing
 from .pairs import DIFFERENT, SAME
 
 # %% ../nbs/05_eval.ipynb #9cf4b565
@@ -331,6 +332,7 @@ def one_shot(
 @dataclass
 class Evaluation:
     "What is known about one embedding: distances of the frozen pairs, and every figure made from them."
+    e:torch.Tensor # embeddings of all images, (n, dim)
     threshold:float # from the validation pairs
     pairs:dict # part -> (a, b, y, d)
     valid:dict # metrics
@@ -355,9 +357,9 @@ def evaluate(
     threshold, ab = best_threshold(pairs['valid'][3], pairs['valid'][2]), calibrate(pairs['valid'][3], pairs['valid'][2])
     valid, test = (metrics(d, y, threshold, who[np.stack([a, b], 1)], seed=seed) for a,b,y,d in (pairs['valid'], pairs['test']))
     ask = [] if labels is None else np.flatnonzero(np.asarray(split)=='test')
-    e, labels = torch.as_tensor(e)[torch.as_tensor(ask, dtype=torch.long)], [] if labels is None else np.asarray(labels)[ask]
-    shots = {f'{w}way': one_shot(e, labels, w, seed=seed) for w in (5, 20)}
-    return Evaluation(threshold, pairs, valid, test, retrieval(e, labels), shots, ab, reliability(pairs['test'][3], pairs['test'][2], ab)[-1])
+    part, labels = torch.as_tensor(e)[torch.as_tensor(ask, dtype=torch.long)], [] if labels is None else np.asarray(labels)[ask]
+    shots = {f'{w}way': one_shot(part, labels, w, seed=seed) for w in (5, 20)}
+    return Evaluation(e, threshold, pairs, valid, test, retrieval(part, labels), shots, ab, reliability(pairs['test'][3], pairs['test'][2], ab)[-1])
 
 # %% ../nbs/05_eval.ipynb #31b23785
 def summary(
@@ -384,10 +386,7 @@ def save_results(
         if isinstance(o, (list, tuple, np.ndarray)): return [plain(v) for v in o]
         if isinstance(o, np.generic): o = o.item()
         return None if isinstance(o, float) and not np.isfinite(o) else o
-    file = Path(file)
-    tmp = file.with_name(file.name + '.tmp')
-    tmp.write_text(json.dumps(plain(results), indent=1) + '\n')
-    os.replace(tmp, file)
+    with replacing(file) as tmp: Path(tmp).write_text(json.dumps(plain(results), indent=1) + '\n')
 
 # %% ../nbs/05_eval.ipynb #b8ee7294
 def hardest(
