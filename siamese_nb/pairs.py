@@ -6,9 +6,9 @@
 __all__ = ['SAME', 'DIFFERENT', 'PAD', 'SHAPES', 'MAX_PIXELS', 'SHRINK', 'as_tensor', 'resize', 'squash', 'crop', 'pad',
            'Transform', 'plain_size', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader', 'count_pairs',
            'by_class', 'sample_other', 'check_pairs', 'sample_pairs', 'all_pairs', 'unique_pairs', 'frozen_pairs',
-           'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'show_pairs', 'deal', 'draws', 'PairSampler',
-           'PairList', 'PKSampler', 'TensorViews', 'FileViews', 'whole', 'one_label_a_pair', 'pk_batches',
-           'pair_batches', 'read_labelled_pairs']
+           'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'caption', 'show_pairs', 'deal', 'draws',
+           'PairSampler', 'PairList', 'PKSampler', 'TensorViews', 'FileViews', 'whole', 'one_label_a_pair',
+           'pk_batches', 'pair_batches', 'read_labelled_pairs']
 
 # %% ../nbs/01_pairs.ipynb #b2f99b44
 import os
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from PIL import Image,ImageOps
 from torch.utils.data import DataLoader,Dataset
 
-from .data_split import Items,PARTS,open_image,printable,read_csv,show_images,to_rgb,write_csv
+from .data_split import Items,PARTS,open_image,printable,read_csv,to_rgb,write_csv
 
 # %% ../nbs/01_pairs.ipynb #784d906d
 SAME,DIFFERENT = '#0072B2','#D55E00' # blue and vermilion: the two kinds of pair keep these colours in every figure
@@ -300,11 +300,28 @@ def read_pairs(
     return lookup_pairs(file, items, read_csv(file, ['a','b','y']))
 
 # %% ../nbs/01_pairs.ipynb #d1f31a39
-def beside(x:torch.Tensor, y:torch.Tensor, gap:int=8)->np.ndarray: # (h,2w+gap,3)
-    "Two pictures of one size, side by side."
-    white = torch.full((3, x.shape[1], gap), 255, dtype=torch.uint8)
-    return torch.cat([x, white, y], 2).permute(1,2,0).numpy()
+def beside(
+    items:Items, # a table of images
+    i:int, # the image on the left
+    j:int, # the one on the right
+    most:int=128, # largest side, pixels
+)->np.ndarray: # (s,2s+gap,3)
+    "Two images in one picture."
+    x,y = read_image(items, i, most),read_image(items, j, most)
+    s = min(most, max(*x.shape[1:], *y.shape[1:]))
+    return torch.cat([pad(x, s), torch.full((3,s,-(-s//16)), 255, dtype=torch.uint8), pad(y, s)], 2).permute(1,2,0).numpy()
 
+def caption(
+    t:int, # 0 same, 1 different
+    d:float|None=None, # the pair's distance
+    threshold:float|None=None, # pairs nearer than this are called same
+)->str: # one line, two with a distance
+    "What a pair is, how far apart, and what it was taken for."
+    names = ('same','different')
+    if d is None: return names[t]
+    return f'{names[t]}\nd = {d:.2f}' + ('' if threshold is None else f', called {names[int(d>=threshold)]}')
+
+# %% ../nbs/01_pairs.ipynb #bf951ff4
 def show_pairs(
     items:Items, # a table of images
     a, b, # indices of the images of each pair
@@ -312,14 +329,19 @@ def show_pairs(
     d=None, # distance of each pair
     threshold:float|None=None, # pairs nearer than this are called same
     n:int=8, # pairs to show
-):
+): # the figure
     "The first pairs, framed in the colour of what they are; with distances and a threshold, the verdict too."
-    view,names = Transform(128, ('pad',)),('same','different')
-    imgs = [beside(*(view(read_image(items, k, 128))[0] for k in ab)) for ab in zip(a[:n], b[:n])]
-    titles = [names[k] for k in t[:n]]
-    if d is not None: titles = [f'{o}, d = {v:.2f}' for o,v in zip(titles, d)]
-    if threshold is not None: titles = [f'{o}: {"same" if v<threshold else "different"}{"" if (v>=threshold)==k else ", wrong"}' for o,v,k in zip(titles, d, t)]
-    return show_images(imgs, titles, ncols=4, size=1.8, colors=[(SAME,DIFFERENT)[k] for k in t[:n]])
+    import matplotlib.pyplot as plt
+    n,ncols = min(n, len(t)),4
+    fig,axs = plt.subplots(-(-n//ncols) or 1, ncols, figsize=(2*ncols, (1.3 if d is None else 1.45)*(-(-n//ncols) or 1)), squeeze=False, layout='constrained')
+    for ax in axs.flat: ax.set(xticks=[], yticks=[], frame_on=False)
+    for k,ax in zip(range(n), axs.flat):
+        ax.imshow(beside(items, a[k], b[k]))
+        ax.set_title(caption(t[k], None if d is None else d[k], threshold), fontsize=8)
+        ax.set_frame_on(True)
+        for s in ax.spines.values(): s.set(color=(SAME,DIFFERENT)[t[k]], linewidth=3, visible=True)
+    plt.close(fig)
+    return fig
 
 # %% ../nbs/01_pairs.ipynb #cd44e03a
 def deal(
@@ -425,12 +447,13 @@ class TensorViews(Dataset):
         augment=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
     ):
         if len(x)!=len(y): raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
-        self.x,self.y,self.augment,self.n_views,self.device = x,torch.as_tensor(y),augment,x.shape[1],x.device
+        self.y,self.augment,self.n_views,self.device = torch.as_tensor(y),augment,x.shape[1],x.device
+        self.flat = x.flatten(0,1) # view v of image i is row i*V+v
 
     def __len__(self): return len(self.y)
-    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.x[i, v]
+    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.flat.index_select(0, i*self.n_views+v)
     def __getitems__(self, batch:list)->tuple: # x (m,...) and the targets (m,)
-        i,draw,target = torch.tensor(batch, device=self.device).T
+        i,draw,target = torch.from_numpy(np.array(batch)).to(self.device).T
         x = self.pick(i, draw%self.n_views)
         if self.augment: x = self.augment(x, torch.Generator(self.device).manual_seed(batch[0][1]))
         return x,target
