@@ -51,7 +51,7 @@ def plot_distances(
         for v,label,color in ((0, 'same', SAME), (1, 'different', DIFFERENT)): ax.hist(d[y==v], bins, color=color, alpha=.6, label=label)
         ax.axvline(threshold, color='black', ls='--', lw=1, label=f'threshold {threshold:.3f}')
         ax.set(title=name, xlabel='distance', ylabel='pairs')
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1, 1))
     plt.close(fig) # the caller shows it once
     return fig
 

@@ -193,7 +193,7 @@ def read_curves(
     rise, drop = h.valid_loss[last]/max(h.valid_loss.min(), 1e-12) - 1, top - h.valid_accuracy[last]
     why = [f'Epoch {kept.epoch:.0f} of {h.epoch[last]:.0f} had the highest AUC on validation pairs ({kept.valid_auc:.4f}); its weights were kept.',
            f'The training loss fell to {low:.0%} of {"its first value" if collapse is None else "what a constant answer costs"}; the best validation accuracy was {top:.1%}.',
-           f'In the kept epoch, accuracy on training pairs was {gap*100:+.1f} points above validation.']
+           f'In the kept epoch, accuracy on training pairs was {abs(gap)*100:.1f} points {"above" if gap >= 0 else "below"} validation.']
     if rise > .2 and drop > .01: why.append(f'After its lowest point the validation loss rose by {rise:.0%}, and validation accuracy ended {drop*100:.1f} points below its best.')
     if top < .75: return ('collapsed' if low > .8 else 'weak'), why
     if gap > .05 or (rise > .2 and drop > .01): return 'over-fitted', why
