@@ -136,11 +136,11 @@ def last_stage(
     net:nn.Module # the network inside a backbone
 )->list[nn.Module]: # its last group of layers, and what follows
     "The layers that unfreeze first."
-    children = dict(net.named_children())
-    name = next((n for n in ('layer4','stages','blocks','_blocks','layers','features') if n in children), list(children)[-1])
-    after = list(children.values())[list(children).index(name) + 1:]
-    group = children[name]
-    return [group[-1] if isinstance(group, (nn.Sequential,nn.ModuleList)) and name != 'layer4' else group, *after]
+    parts = {n:m for n,m in net.named_children() if any(True for _ in m.parameters())}
+    name = next((n for n in ('layer4','stages','blocks','_blocks','layers','features') if n in parts), list(parts)[-1])
+    after = list(parts.values())[list(parts).index(name) + 1:]
+    group = parts[name]
+    return [group[-1] if isinstance(group, (nn.Sequential,nn.ModuleList)) and name in ('stages','blocks','_blocks','layers','features') else group, *after]
 
 def unfreeze_last(
     backbone:Backbone # usually frozen
@@ -341,13 +341,13 @@ class Head(nn.Module):
         dim_in:int, # features per image
         dim:int=128, # embedding size
         hidden:int=512, # size of the hidden layer; 0: one linear layer
-        dropout:float=0. # share of the features dropped while training
+        dropout:float=0. # share of the inputs of each layer dropped while training
     ):
         super().__init__()
         self.config = dict(dim_in=dim_in, dim=dim, hidden=hidden, dropout=dropout)
         self.register_buffer('shift', torch.zeros(dim_in))
         self.register_buffer('scale', torch.full((dim_in,), dim_in**.5))
-        layers = [nn.Linear(dim_in, hidden), nn.ReLU(), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
+        layers = [nn.Linear(dim_in, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
         self.net = nn.Sequential(nn.Dropout(dropout), *layers)
 
     @torch.no_grad()
@@ -417,9 +417,9 @@ def content_hash(
 def content_hashes(
     items:Items # a table of images
 )->np.ndarray: # one hash an image; the same image twice has the same
-    "Hash every image, in threads."
+    "Hash every image, in threads; one that cannot be read gets a name that nothing else has."
     with ThreadPoolExecutor() as pool: names = list(pool.map(lambda i: content_hash(items, i), range(len(items))))
-    return np.array([name or f'unreadable {i}' for i,name in enumerate(names)])
+    return np.array([name or os.urandom(16).hex() for name in names])
 
 # %% ../nbs/02_model.ipynb #331f6312
 @contextmanager
@@ -527,7 +527,8 @@ def embed_views(
         return i,f.view(len(i), n_views, -1).half().cpu().numpy()
     work = (lambda chunk: embed(*read(chunk))) if cpu else read
     chunks,workers = [idxs[k:k+step] for k in range(0, len(idxs), step)],workers or n_threads
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, tqdm(total=len(idxs), desc='embed', unit='image') as bar:
+    bar = tqdm(total=len(idxs), desc='embed', unit='image', delay=1, disable=os.environ.get('TQDM_DISABLE') == '1')
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, bar:
         for i,x in in_order(pool, work, chunks, workers + 2):
             if x is not None: yield (i,x) if cpu else embed(i, x)
             bar.update(len(i))
