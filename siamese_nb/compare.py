@@ -42,7 +42,7 @@ class Comparer:
     )->float|None: # None where the model was saved without a calibration
         "Probability that two images at distance `d` are of the same class, for even odds beforehand"
         if not self.meta.get('calibration'): return None
-        a,b = self.meta['calibration']
+        a,b = np.array(self.meta['calibration'])*(-1 if self.meta['calibration'][0]>0 else 1) # it falls with distance, whatever the sign convention
         return float(1/(1+np.exp(-np.clip(a*d+b, -700, 700))))
 
 # %% ../nbs/06_compare.ipynb #bb7c121b
