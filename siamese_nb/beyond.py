@@ -82,8 +82,10 @@ class Why:
         fig,axs = plt.subplots(1, 4, figsize=(8, 2.3), layout='constrained')
         for k,(x,m) in enumerate(zip(self.images, self.maps)):
             h,w = x.shape[1:]
-            for ax in axs[2*k:2*k+2]: ax.imshow(x.permute(1, 2, 0)); ax.set(xticks=[], yticks=[])
-            heat = axs[2*k+1].imshow(m, cmap='PuOr_r', vmin=-top, vmax=top, alpha=.7, extent=(-.5, w-.5, h-.5, -.5), interpolation='bicubic')
+            axs[2*k].imshow(x.permute(1, 2, 0))
+            axs[2*k+1].imshow(x.float().mean(0), cmap='gray', vmin=-120, vmax=255)
+            for ax in axs[2*k:2*k+2]: ax.set(xticks=[], yticks=[])
+            heat = axs[2*k+1].imshow(m, cmap='PuOr_r', vmin=-top, vmax=top, alpha=.6, extent=(-.5, w-.5, h-.5, -.5), interpolation='bicubic')
         fig.colorbar(heat, ax=axs[3], label='change of distance')
         plt.close(fig)
         return png(fig, str(self.comparison).split(';')[0])

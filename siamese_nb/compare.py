@@ -82,7 +82,8 @@ def embed_some(self:Comparer,
 )->tuple: # embeddings (n, dim), not-a-number where an image cannot be read; {number of the image: its error}
     "Embed what can be read"
     pics,e = Pictures(images, self.net.transform),np.full((len(images), self.dim), np.nan, np.float32)
-    bar = tqdm(total=len(images), desc='embed', unit='image', delay=1, leave=False, **({} if progress else dict(disable=True)))
+    bar = tqdm(total=len(images), desc='embed', unit='image', delay=1, leave=False,
+               disable=not progress or os.environ.get('TQDM_DISABLE')=='1')
     with torch.inference_mode(),(autocast(self.device) if len(images)>10 else nullcontext()),bar:
         for batch in read_batches(pics, batch_size):
             if good := {i:v for i,v in batch if v is not None}:

@@ -194,7 +194,7 @@ class Matches(list):
     def _repr_png_(self):
         imgs = [thumbnail(self.query), *(thumbnail(o['path']) for o in self)]
         names = ['query', *(f"{o['distance']:.2f}" for o in self)]
-        return png(show_images(imgs, names, colors=['#999999', *(SAME if o['same'] else DIFFERENT for o in self)]))
+        return png(show_images(imgs, names, ncols=8, colors=['#999999', *(SAME if o['same'] else DIFFERENT for o in self)]))
 
     def __repr__(self):
         verdict = ['same     ' if o['same'] else 'different' for o in self]
