@@ -7,8 +7,8 @@ __all__ = ['SAME', 'DIFFERENT', 'PAD', 'SHAPES', 'MAX_PIXELS', 'SHRINK', 'as_ten
            'Transform', 'plain_size', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader', 'count_pairs',
            'by_class', 'sample_other', 'check_pairs', 'sample_pairs', 'all_pairs', 'unique_pairs', 'frozen_pairs',
            'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'caption', 'show_pairs', 'deal', 'draws',
-           'PairSampler', 'PairList', 'PKSampler', 'TensorViews', 'FileViews', 'whole', 'one_label_a_pair',
-           'pk_batches', 'pair_batches', 'read_labelled_pairs']
+           'PairSampler', 'PairList', 'PKSampler', 'EveryImage', 'TensorViews', 'FileViews', 'whole',
+           'one_label_a_pair', 'pk_batches', 'pair_batches', 'read_labelled_pairs']
 
 # %% ../nbs/01_pairs.ipynb #b2f99b44
 import os
@@ -438,6 +438,25 @@ class PKSampler:
             idx = np.concatenate([next(hands[c]) for c in row])
             yield list(zip(idx.tolist(), draws(rng, len(idx)), self.y[idx].tolist()))
 
+# %% ../nbs/01_pairs.ipynb #a35b81ca
+class EveryImage(PKSampler):
+    "P×K batches, about, in which every image occurs once an epoch, as (index, draw, class): classes count by their size."
+    def __init__(self,
+        y, # class code of each image
+        p:int=32, # hands a batch, about
+        k:int=4, # images of one class in a hand, or one fewer
+        seed:int=42, # with the epoch, decides everything
+    ):
+        super().__init__(y, p, k, seed=seed)
+        self.n_batches = max(1, round(sum(-(-len(i)//k) for i in self.images)/p))
+
+    def __iter__(self):
+        rng = np.random.default_rng([self.seed, self.epoch])
+        hands = [h for c in rng.permutation(len(self.images)) for h in np.array_split(rng.permutation(self.images[c]), -(-len(self.images[c])//self.k))]
+        for b in rng.permutation(len(self)):
+            idx = np.concatenate(hands[b::len(self)])
+            yield list(zip(idx.tolist(), draws(rng, len(idx)), self.y[idx].tolist()))
+
 # %% ../nbs/01_pairs.ipynb #cab4abe6
 class TensorViews(Dataset):
     "Images or cached features in memory, fetched a batch at a time, one view of each as its draw decides."
@@ -488,9 +507,11 @@ def pk_batches(
     n_batches:int|None=None, # batches an epoch
     seed:int=42, # decides everything
     workers:int=0, # processes that fetch ahead
+    every_image:bool=False, # each image once an epoch, instead of each class equally often
 )->DataLoader: # gives x (N,...) and class codes (N,)
     "P×K batches, for losses that use all pairs of a batch."
-    return DataLoader(data, batch_sampler=PKSampler(data.y, p, k, n_batches, seed), collate_fn=whole, num_workers=workers)
+    sampler = EveryImage(data.y, p, k, seed) if every_image else PKSampler(data.y, p, k, n_batches, seed)
+    return DataLoader(data, batch_sampler=sampler, collate_fn=whole, num_workers=workers)
 
 def pair_batches(
     data:TensorViews, # images or features, and their classes

@@ -6,7 +6,7 @@
 __all__ = ['CKPT', 'CURVES', 'PART_COLOURS', 'FrozenPairs', 'PairCheck', 'frozen_check', 'embed_rows', 'joint_embed', 'History',
            'param_groups', 'one_cycle', 'constant', 'InChunks', 'train_epoch', 'trained_state', 'load_trained',
            'read_checkpoint', 'Training', 'epoch_seed', 'epoch_loop', 'fit', 'jitter', 'train_split', 'train_images',
-           'train_head', 'plot_curve', 'plot_history']
+           'train_head', 'plot_curve', 'plot_history', 'whiten', 'whiten_head']
 
 # %% ../nbs/04_train.ipynb #c7d8e983
 import os,time
@@ -135,15 +135,17 @@ class History(list):
     def __init__(self,
         rows=(), # dicts
         monitor:str='valid_auc', # column that decides what is best; higher is better
+        tolerance:float=0., # differences up to this are chance
         collapse:float|None=None # where the loss of a collapsed network lies
     ):
         super().__init__(rows)
-        self.monitor,self.collapse = monitor,collapse
+        self.monitor,self.tolerance,self.collapse = monitor,tolerance,collapse
 
     @property
-    def best(self)->int: # index of a row; of equals the one with the least validation loss
+    def best(self)->int: # index of a row; of equals the one with the highest accuracy, then the least loss, on validation pairs
         "The epoch whose weights are kept"
-        return max(range(len(self)), key=lambda i: (self[i][self.monitor], -self[i].get('valid_loss', 0.)))
+        enough = max(r[self.monitor] for r in self) - self.tolerance
+        return max((i for i,r in enumerate(self) if r[self.monitor] >= enough), key=lambda i: (self[i].get('valid_accuracy', 0.), -self[i].get('valid_loss', 0.)))
 
     def tired(self,
         patience:int|None # epochs without a new best; None: endless
@@ -277,6 +279,8 @@ class Training:
 
     @property
     def improved(self): return self.history.best == len(self.history)-1
+    @property
+    def epoch(self): return self.history[-1]['epoch'] if self.history else 0
 
     def add(self, row):
         "A finished epoch; its weights are kept if it is the best so far"
@@ -319,10 +323,11 @@ def epoch_loop(run, model, batches, valid, epochs, patience, out, seed, acc, dev
     def embed(x):
         with amp(): return embed_rows(model, x, acc, device)
     quiet = not acc.is_main_process or os.environ.get('TQDM_DISABLE') == '1'
-    bar = tqdm(total=epochs, initial=len(run.history), desc='train', unit='epoch', disable=quiet)
+    if run.settings['check_start'] and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **valid(embed), lr=0., seconds=0.))
+    bar = tqdm(total=epochs, initial=run.epoch, desc='train', unit='epoch', disable=quiet)
     with bar, torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        while len(run.history) < epochs and not run.history.tired(patience):
-            epoch,start,lr = len(run.history),time.perf_counter(),max(g['lr'] for g in run.opt.param_groups)
+        while run.epoch < epochs and not run.history.tired(patience):
+            epoch,start,lr = run.epoch,time.perf_counter(),max(g['lr'] for g in run.opt.param_groups)
             if hasattr(batches.batch_sampler, 'set_epoch'): batches.batch_sampler.set_epoch(epoch)
             torch.manual_seed(epoch_seed(seed, epoch, acc.process_index))
             mean = train_epoch(model, batches, run.loss, run.opt, run.sched, acc, device, amp, clip)
@@ -347,8 +352,10 @@ def fit(
     clip:float|None=None, # longest gradient
     patience:int|None=10, # stop after so many epochs without a new best; None: never
     monitor:str='valid_auc', # column that decides what is best; higher is better
+    tolerance:float=.002, # among epochs so close to the best, validation accuracy decides
     out:str|Path|None=None, # folder for last.ckpt, best.ckpt and history.csv; None: nothing is written
     resume:bool=False, # go on from last.ckpt if there is one
+    check_start:bool=False, # does the model know something already? Then its state before training is epoch 0, and may be the best
     seed:int=42, # of dropout; the batches have their own
     device=None, # None: accelerate's choice
     amp:bool=False # forward pass in bfloat16 where the device gains from it?
@@ -360,8 +367,8 @@ def fit(
     groups = param_groups(model, lr, wd, lrs)
     if isinstance(loss, nn.Module) and list(loss.to(device).parameters()): groups.append(dict(params=list(loss.parameters()), lr=lr, weight_decay=0.))
     opt = optimizer(groups)
-    settings = dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, steps=len(batches), loss=repr(loss) if isinstance(loss, nn.Module) else loss.__name__)
-    history = History(monitor=monitor, collapse=getattr(valid, 'collapse', None))
+    settings = dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, check_start=check_start, steps=len(batches), loss=repr(loss) if isinstance(loss, nn.Module) else loss.__name__)
+    history = History(monitor=monitor, tolerance=tolerance, collapse=getattr(valid, 'collapse', None))
     run = Training(model, loss, opt, schedule(opt, epochs*len(batches)), history, settings)
     if resume and out is None: raise ValueError('resume without out: give the folder that holds last.ckpt')
     if resume and (out/'last.ckpt').exists(): run.load(out/'last.ckpt')
@@ -400,6 +407,7 @@ def train_split(
     k:int=4, # images of each
     augment=None, # (batch of images, generator) -> batch
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y), rows of `x`; None: pairs by class
+    every_image:bool=False, # batches in which each image occurs once an epoch, instead of each class equally often
     seed:int=42, # of batches, dropout and frozen pairs
     **kwargs # for `fit`
 )->History: # a row per epoch
@@ -409,7 +417,7 @@ def train_split(
     if pairs: batches = pair_batches(TensorViews(x, y, augment), p*k//2, pairs['train'], seed=seed)
     else:
         rows = np.flatnonzero(np.asarray(split)=='train')
-        batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k, seed=seed)
+        batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k, seed=seed, every_image=every_image)
     loss = loss or (PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive())
     return fit(model, batches, loss, check, seed=seed, **kwargs)
 
@@ -434,7 +442,8 @@ def train_head(
     **kwargs # for `train_split` and `fit`
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
-    return train_split(head, features, y, split, epochs=epochs, **dict(lr=2e-3, wd=.05, p=32, k=4) | kwargs)
+    if isinstance(head, Head): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
+    return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-3, wd=.01, p=32, k=4, patience=20, every_image=True) | kwargs)
 
 # %% ../nbs/04_train.ipynb #00b1a882
 CURVES = ('loss', 'accuracy', 'precision', 'recall', 'f1')
@@ -469,3 +478,43 @@ def plot_history(
         plt.close(fig)
         figs[what] = fig
     return figs
+
+# %% ../nbs/04_train.ipynb #2c923fc7
+@torch.no_grad()
+def whiten(
+    head:Head, # one linear layer, as wide as its input: Head(dim, dim, hidden=0)
+    x:Tensor, # features of training images, shape (n, views, dim)
+    y, # class of each, shape (n,); images alone in their class say nothing
+    shrinkage:float=.9, # share of the identity, of equal trace, in the covariance
+    centre:float=.5 # share of the mean that is subtracted
+)->Head: # the same
+    "Compute a linear head by within-class whitening (Hatch, Kajarekar and Stolcke 2006)"
+    x = F.normalize(F.normalize(x.double(), dim=-1).mean(1), dim=-1)
+    code = torch.from_numpy(np.unique(np.asarray(y), return_inverse=True)[1])
+    means = torch.zeros(int(code.max())+1, x.shape[1], dtype=x.dtype).index_add_(0, code, x)/torch.bincount(code)[:,None]
+    r = x - means[code]
+    s = r.T@r/len(x)
+    if not s.trace() > 0: raise ValueError('no class has two different training images: whitening needs pairs of the same class')
+    eye = torch.eye(len(s), dtype=x.dtype)
+    w = torch.linalg.solve_triangular(torch.linalg.cholesky((1-shrinkage)*s + shrinkage*s.trace()/len(s)*eye), eye, upper=False)
+    head.shift.copy_(centre*x.mean(0))
+    head.scale.fill_(1.)
+    head.net[-1].weight.copy_(w/((x - head.shift)@w.T).norm(dim=1).mean())
+    head.net[-1].bias.zero_()
+    return head
+
+# %% ../nbs/04_train.ipynb #e04d92a4
+def whiten_head(
+    head:Head, # Head(dim, dim, hidden=0)
+    features:Tensor, # cached (n, views, dim)
+    y:np.ndarray, # class of every image
+    split:np.ndarray, # 'train', 'valid' or 'test' for every image
+    epochs:int=5, # of training after the computation, at most
+    **kwargs # for `train_split` and `fit`
+)->History: # a row per epoch; epoch 0 is the computed head
+    "A head for classes that training does not meet: computed, then trained for as long as validation pairs gain"
+    rows = np.flatnonzero(np.asarray(split)=='train')
+    owner = np.asarray(y)[rows]
+    if pairs:=kwargs.get('pairs'): rows,owner = (np.concatenate(o) for o in zip(*[((a,b), (i,i)) for i,(a,b,t) in enumerate(zip(*pairs['train'])) if t==0]))
+    whiten(head, features[torch.from_numpy(rows)], owner)
+    return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-6, wd=0., p=32, k=4, patience=3, tolerance=0., check_start=True, every_image=True) | kwargs)
