@@ -95,6 +95,7 @@ def use_style():
     import seaborn as sns
     sns.set_theme('notebook', 'whitegrid', rc={'figure.dpi':80, 'figure.facecolor':'white', 'savefig.facecolor':'white', 'axes.titlesize':'medium'})
 
+# %% ../nbs/00_data_split.ipynb #a8117d4c
 def show_images(
     imgs:list, # Pillow images or arrays
     titles:list|None=None, # a caption for each
@@ -493,6 +494,7 @@ def write_csv(
     with open(tmp, 'w', newline='', encoding='utf-8', errors='surrogateescape') as f: csv.writer(f).writerows([columns, *rows])
     os.replace(tmp, file)
 
+# %% ../nbs/00_data_split.ipynb #b77f43b7
 def read_csv(
     file:str|Path, # a table with a header line
     columns:list, # columns wanted, in any order in the file
@@ -504,6 +506,7 @@ def read_csv(
             f"{printable(file)} has no column {', '.join(missing)}: {','.join(columns)} are expected")
         return [tuple(r[c] for c in columns) for r in rows]
 
+# %% ../nbs/00_data_split.ipynb #660b91c9
 def save_split(items:Items, split:np.ndarray, file:str|Path):
     "Write path, label and part of every image."
     write_csv(file, ['path','label','split'], zip(items.paths, items.labels, split, strict=True))
