@@ -96,6 +96,7 @@ class Transform:
 try: from torchvision.io import ImageReadMode,decode_image
 except ImportError: decode_image = None # a torchvision that has handed decoding over to another package: Pillow reads everything
 
+# %% ../nbs/01_pairs.ipynb #fdbf9c07
 MAX_PIXELS = 100_000_000 # larger images are refused, as in `open_image`
 SHRINK = 3 # a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
 
@@ -232,6 +233,7 @@ def all_pairs(
     ab = [i[np.stack(np.triu_indices(len(i), 1))] for i in (np.flatnonzero(y==c) for c in np.unique(y))]
     return tuple(np.concatenate(ab, 1))
 
+# %% ../nbs/01_pairs.ipynb #59a781ca
 def unique_pairs(
     y:np.ndarray, # class code of each image
     k:int, # pairs wanted, no more than there are
@@ -277,6 +279,7 @@ def save_pairs(
     "Write pairs as a table of two paths and a label."
     write_csv(file, ['a','b','y'], ((items.paths[i], items.paths[j], int(k)) for i,j,k in zip(a, b, t)))
 
+# %% ../nbs/01_pairs.ipynb #b434e08c
 def lookup_pairs(
     file, # for messages
     items:Items, # a table that holds the images
@@ -477,6 +480,7 @@ class TensorViews(Dataset):
         if self.augment: x = self.augment(x, torch.Generator(self.device).manual_seed(batch[0][1]))
         return x,target
 
+# %% ../nbs/01_pairs.ipynb #8bdfcd43
 class FileViews(TensorViews):
     "The same from files, read when they are asked for: for images that do not fit into memory."
     def __init__(self,
@@ -500,6 +504,7 @@ def one_label_a_pair(batch:tuple)->tuple:
     "x (2B,...) and the labels of its B pairs; the second half of the targets repeats the first."
     return batch[0],batch[1][:len(batch[1])//2]
 
+# %% ../nbs/01_pairs.ipynb #c7dc25ce
 def pk_batches(
     data:TensorViews, # images or features, and their classes
     p:int=32, # classes a batch
