@@ -54,7 +54,7 @@ def best_device()->torch.device: # 'cuda', 'mps' or 'cpu'
 def fast_bf16(
     device:torch.device|str # where the arithmetic happens
 )->bool: # does the device multiply bfloat16 in hardware?
-    "Is bfloat16 faster than float32 here?."
+    "Is bfloat16 faster than float32 here?"
     kind = torch.device(device).type
     if kind == 'cuda': return torch.cuda.get_device_capability()[0] >= 8
     has = lambda name: getattr(torch.cpu, name, lambda: False)()
@@ -114,7 +114,7 @@ def conv_block(
     return nn.Sequential(nn.Conv2d(ci, co, 3, stride, 1, bias=False), nn.BatchNorm2d(co), nn.ReLU(inplace=True))
 
 class TinyNet(nn.Sequential):
-    "Five small convolutions for small pictures."
+    "Four small convolutions for small pictures."
     def __init__(self, dim:int=128):
         super().__init__(conv_block(3,16), conv_block(16,32,2), conv_block(32,64,2), conv_block(64,dim),
                          nn.AdaptiveAvgPool2d(2), nn.Flatten())
@@ -225,6 +225,7 @@ def time_out(
     try: yield
     finally: socket.setdefaulttimeout(before)
 
+# %% ../nbs/02_model.ipynb #9bf91eb8
 def resnet_weights()->dict: # tensors by name
     "ImageNet weights of ResNet-50, downloaded by torchvision unless they are on disk."
     from torchvision.models import ResNet50_Weights
@@ -262,6 +263,7 @@ def hub_if_reachable():
     finally:
         if off: constants.HF_HUB_OFFLINE = before
 
+# %% ../nbs/02_model.ipynb #a0409380
 def timm_backbone(name, weights_file=None, pretrained=True):
     "Any network of the timm library that turns an image into a vector."
     try: import timm
@@ -608,6 +610,7 @@ def read_meta(
     as_json = set(json.loads(text.pop('json')))
     return {k:json.loads(v) if k in as_json else v for k,v in text.items()}
 
+# %% ../nbs/02_model.ipynb #c7eb5b28
 def load_model(
     file:str|Path, # a model.safetensors
     weights_file:str|Path|None=None # the backbone's ImageNet weights on disk, where they cannot be downloaded
