@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score, roc_curve
+from .data_split import printable
 from .loss import best_threshold, pair_scores
 from .model import replacing
 from .pairs import DIFFERENT, SAME
@@ -221,7 +222,8 @@ def metrics(
     d, y = np.asarray(d, dtype=np.float64), np.asarray(y)
     if d.shape!=y.shape: raise ValueError(f'{d.shape} distances for {y.shape} labels: give one label a distance')
     if not np.isfinite(d).all(): raise ValueError(f'{(~np.isfinite(d)).sum()} of {len(d)} distances are not finite: the embeddings are broken')
-    m, both = dict(pair_scores(d, y, threshold)), len(np.unique(y))==2
+    m = {k: None if isinstance(v, float) and np.isnan(v) else v for k,v in pair_scores(d, y, threshold).items()}
+    both = len(np.unique(y))==2
     m['roc_auc'] = float(roc_auc_score(y==0, -d)) if both else None
     m['eer'] = equal_error_rate(d, y) if both else None
     m['tpr_at_fpr_1pct'] = tpr_at_fpr(d, y, .01) if both else None
@@ -427,7 +429,7 @@ def plot_embedding(
         xy = flat_map(e, seed)
         ax.scatter(*xy.T, s=6, c=color[y], linewidths=0)
         for c in np.argsort(-np.bincount(y), kind='stable')[:n_names]:
-            ax.annotate(names[c], np.median(xy[y==c], 0), fontsize=8, ha='center', va='center', color=color[c]*.7,
+            ax.annotate(printable(names[c]).replace('$', r'\$'), np.median(xy[y==c], 0), fontsize=8, ha='center', va='center', color=color[c]*.7,
                         bbox=dict(boxstyle='round,pad=.15', fc='white', ec='none', alpha=.75))
         ax.set(title=name, xlabel='first map axis', ylabel='second map axis', xticks=[], yticks=[])
     plt.close(fig) # the caller shows it once
