@@ -42,7 +42,7 @@ def in_sync():
 
 def nbdev():
     "All notebooks through nbdev_test, counted by notebook"
-    rc,out = sh('nbdev_test', '--n_workers', '2')
+    rc,out = sh('nbdev_test', '--n_workers', '2', OMP_NUM_THREADS='1') # two processes: more threads than cores would wait for each other
     n,bad = len(notebooks()),len(set(re.findall(r'^\s*(?:-\s*)?(\S+\.ipynb)\s*$', out, re.M)))
     bad = max(bad, 1) if rc else 0
     return n-bad,bad
