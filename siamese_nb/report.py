@@ -24,7 +24,7 @@ from .eval import *
 from .loss import pair_scores
 from .model import replacing
 from .pairs import DIFFERENT, SAME, pad, read_image, show_pairs
-from .train import plot_history
+from .train import History,plot_history
 
 # %% ../nbs/07_report.ipynb #1f7df463
 def short_name(
@@ -185,19 +185,21 @@ def read_curves(
     collapse:float|None=None # the loss of a network that answers always the same; None: the loss of the first epoch
 )->tuple: # 'collapsed', 'weak', 'over-fitted' or 'healthy', and the sentences that say why
     "Judge the curves of a training by fixed rules."
-    h = pd.DataFrame(list(history)) if not isinstance(history, pd.DataFrame) else history.reset_index(drop=True)
-    best, last = int(h.valid_auc.idxmax()), len(h) - 1
+    if not isinstance(history, History): history = History(pd.DataFrame(history).to_dict('records'), tolerance=.002)
+    h, best, last = history.table(), history.best, len(history) - 1
     kept, top = h.iloc[best], h.valid_accuracy.max()
     start = h.train_loss[0] if collapse is None else collapse
     low, gap = h.train_loss.min()/start, kept.train_accuracy - kept.valid_accuracy
     rise, drop = h.valid_loss[last]/max(h.valid_loss.min(), 1e-12) - 1, top - h.valid_accuracy[last]
-    why = [f'Epoch {kept.epoch:.0f} of {h.epoch[last]:.0f} had the highest AUC on validation pairs ({kept.valid_auc:.4f}); its weights were kept.',
-           f'The training loss fell to {low:.0%} of {"its first value" if collapse is None else "what a constant answer costs"}; the best validation accuracy was {top:.1%}.',
+    why = [f'Epoch {kept.epoch:.0f} of {h.epoch[last]:.0f} was the best on validation pairs (AUC {kept.valid_auc:.4f}, accuracy {kept.valid_accuracy:.1%}); its weights were kept.',
+           ('The head was computed before training began' if h.epoch[0]==0 else
+            f'The training loss fell to {low:.0%} of {"its first value" if collapse is None else "what a constant answer costs"}') + f'; the best validation accuracy was {top:.1%}.',
            f'In the kept epoch, accuracy on training pairs was {abs(gap)*100:.1f} points {"above" if gap >= 0 else "below"} validation.']
     if rise > .2 and drop > .01: why.append(f'After its lowest point the validation loss rose by {rise:.0%}, and validation accuracy ended {drop*100:.1f} points below its best.')
     if top < .75: return ('collapsed' if low > .8 else 'weak'), why
     if gap > .05 or (rise > .2 and drop > .01): return 'over-fitted', why
-    if best==last and last: why.append('The last epoch was the best: more epochs may still help.')
+    if kept.epoch==0: why.append('Training the computed head further did not help on classes that it had not met.')
+    elif best==last and last: why.append('The last epoch was the best: more epochs may still help.')
     return 'healthy', why
 
 # %% ../nbs/07_report.ipynb #b24e0e9f
