@@ -358,7 +358,8 @@ def fit(
     check_start:bool=False, # does the model know something already? Then its state before training is epoch 0, and may be the best
     seed:int=42, # of dropout; the batches have their own
     device=None, # None: accelerate's choice
-    amp:bool=False # forward pass in bfloat16 where the device gains from it?
+    amp:bool=False, # forward pass in bfloat16 where the device gains from it?
+    about:dict|None=None # facts that, like the settings, must be the same when training is taken up again
 )->History: # a row per epoch; the model is left with the weights of the best
     "Train `model`"
     acc,out = Accelerator(),out and Path(out)
@@ -367,7 +368,7 @@ def fit(
     groups = param_groups(model, lr, wd, lrs)
     if isinstance(loss, nn.Module) and list(loss.to(device).parameters()): groups.append(dict(params=list(loss.parameters()), lr=lr, weight_decay=0.))
     opt = optimizer(groups)
-    settings = dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, check_start=check_start, steps=len(batches), loss=repr(loss) if isinstance(loss, nn.Module) else loss.__name__)
+    settings = (about or {}) | dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, check_start=check_start, steps=len(batches), loss=repr(loss) if isinstance(loss, nn.Module) else loss.__name__)
     history = History(monitor=monitor, tolerance=tolerance, collapse=getattr(valid, 'collapse', None))
     run = Training(model, loss, opt, schedule(opt, epochs*len(batches)), history, settings)
     if resume and out is None: raise ValueError('resume without out: give the folder that holds last.ckpt')
