@@ -16,7 +16,7 @@ test: install ## every check there is; ends with `N passed, M failed`
 	@python tools/test.py
 
 lab: install ## JupyterLab on the notebooks
-	jupyter lab nbs
+	jupyter lab --config tools/jupyter_server_config.py
 
 caltech101: install ## the real thing; `make caltech101 ROOT=dir` to use or make a copy there
 	siamese_run caltech101 $(if $(ROOT),--root "$(ROOT)")
