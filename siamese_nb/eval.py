@@ -355,7 +355,7 @@ def evaluate(
 )->Evaluation:
     "Threshold and calibration from valid, used once on test."
     pairs = {k: (a, b, np.asarray(y), pair_distances(e, a, b)) for k,(a,b,y) in pairs.items()}
-    who = _codes(labels).numpy() if unseen else np.arange(len(e))
+    who = _codes(labels).numpy() if unseen and labels is not None else np.arange(len(e))
     threshold, ab = best_threshold(pairs['valid'][3], pairs['valid'][2]), calibrate(pairs['valid'][3], pairs['valid'][2])
     valid, test = (metrics(d, y, threshold, who[np.stack([a, b], 1)], seed=seed) for a,b,y,d in (pairs['valid'], pairs['test']))
     ask = [] if labels is None else np.flatnonzero(np.asarray(split)=='test')

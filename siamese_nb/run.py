@@ -159,8 +159,8 @@ def make_job(items, data, protocol, classes, seed, out, name)->Job:
     if protocol not in ('seen','unseen'): raise ValueError(f"protocol is {protocol!r}: it can be 'seen' or 'unseen'")
     name = name or items.name
     if protocol=='unseen' and not name.endswith('-unseen'): name += '-unseen'
-    if Path(name).name!=name or name in ('.','..'): raise ValueError(f'name is {printable(name)!r}: give the plain name of a folder')
-    job = Job(str(data), name, protocol, classes, seed, Path(out).expanduser())
+    if Path(name).name!=name or name in ('.','..') or printable(name)!=name: raise ValueError(f'name is {printable(name)!r}: give the plain name of a folder')
+    job = Job(printable(data), name, protocol, classes, seed, Path(out).expanduser())
     for folder in (job.weights, job.graphs): folder.mkdir(parents=True, exist_ok=True)
     return job
 
@@ -213,7 +213,7 @@ def results_table(
     "The figures that fit a terminal"
     cols = {'accuracy':'accuracy','precision':'precision','recall':'recall','f1':'F1','roc_auc':'ROC-AUC','eer':'EER'}
     rows = {'chance':{'accuracy':results['chance']}, 'frozen, test':results['frozen'], 'trained, valid':results['valid'], 'trained, test':results['test']}
-    show = lambda v: '' if v is None else f'{v:.4f}'
+    show = lambda v: '' if v is None or v!=v else f'{v:.4f}'
     lines = [f'{k:<16}'+''.join(f'{show(r.get(c)):>11}' for c in cols) for k,r in rows.items()]
     return '\n'.join([f'{results["name"]:<16}'+''.join(f'{o:>11}' for o in cols.values()), *lines])
 
@@ -238,9 +238,12 @@ def siamese_run(
     "Train a Siamese network on a folder of images and measure it: split, pairs, training, evaluation, plots"
     start,new = time.perf_counter(),bool(pairs) or protocol=='unseen'
     if epochs is not None and epochs<1: raise ValueError(f'epochs is {epochs}: give 1 or more')
+    if workers<0: raise ValueError(f'workers is {workers}: give 0 or more')
+    if not 0<=seed<2**32: raise ValueError(f'seed is {seed}: give a number from 0 to {2**32-1}')
+    if device: get_device(device)
     items = get_items(data, root, classes)
     bb = choose_backbone(data, backbone, backbone_weights, seed)
-    if not pairs: make_split(items, protocol, seed) # too few images? Say so before the long part
+    given_pairs(pairs, items) if pairs else make_split(items, protocol, seed) # nothing to pair? Say so before the long part
     print(items, *items.notes, f'backbone: {bb.why}', sep='\n')
     inputs = read_inputs(items, bb, make_head(bb, new), ('squash','crop') if bb.frozen else ('squash',), device, workers)
     if inputs.unread: print(skipped_line(inputs.unread))
@@ -254,5 +257,5 @@ def siamese_run(
     history = train_inputs(inputs, split, new, pairs=drawn if pairs else None, epochs=epochs, seed=seed, out=job.weights, resume=resume, device=device)
     results = measure(job, inputs, split, drawn, frozen, history, by_class=not pairs,
                       seconds=dict(embed=inputs.seconds, train=time.perf_counter()-began, start=start), device=device)
-    print(results_table(results), *[f'written: {o}' for o in (job.weights, job.graphs, job.graphs/'report.html')], sep='\n')
+    print(results_table(results), *[f'written: {printable(o)}' for o in (job.weights, job.graphs, job.graphs/'report.html')], sep='\n')
     return results
