@@ -286,14 +286,13 @@ def lookup_pairs(
     rows:list, # (path, path, label) as text
 )->tuple: # a, b, t
     "Turn names into indices; ValueError, one line, for a row that cannot be meant."
-    at,met = {p:i for i,p in enumerate(items.paths)},{}
+    at = {p:i for i,p in enumerate(items.paths)}
     for n,(p,q,t) in enumerate(rows, 2):
         where = f'{printable(file)}, row {n}'
         if missing:=[o for o in (p,q) if o not in at]: raise ValueError(
             f'{where}: no image {printable(missing[0])} in {items.name}: give paths relative to its folder, such as {printable(items.paths[0])}')
         if t not in ('0','1'): raise ValueError(f'{where}: y is {printable(t)!r}: 0 (same) or 1 (different) is expected')
         if p==q: raise ValueError(f'{where}: {printable(p)} is paired with itself: give two images')
-        if (m:=met.setdefault(frozenset((p,q)), n))<n: raise ValueError(f'{where}: {printable(p)} and {printable(q)} are a pair in row {m} already: keep one')
     return tuple(np.array([(at[p], at[q], int(t)) for p,q,t in rows], dtype=np.int64).reshape(-1,3).T)
 
 def read_pairs(
@@ -549,4 +548,7 @@ def read_labelled_pairs(
     seen[a,part] = seen[b,part] = True
     if len(two:=np.flatnonzero(seen.sum(1)>1)): raise ValueError(
         f'{printable(file)}: {printable(items.paths[two[0]])} is in more than one split, {len(two)} such images: keep each image in one')
+    first = {}
+    for n,(p,q,*_) in enumerate(rows, 2):
+        if (m:=first.setdefault(frozenset((p,q)), n))<n: raise ValueError(f'{printable(file)}, row {n}: the same two images as in row {m}: keep one')
     return out

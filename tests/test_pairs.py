@@ -139,3 +139,10 @@ def test_odd_names_in_pair_files(tmp_path):
 def test_missing_column(tmp_path):
     (tmp_path/'p.csv').write_text('a,b,label,split\n')
     with pytest.raises(ValueError, match='no column y'): read_labelled_pairs(tmp_path/'p.csv', Items('x', [], []))
+
+@pytest.mark.parametrize('again', [('a/0','a/1',0), ('a/1','a/0',1)])
+def test_labelled_pair_given_twice(tmp_path, again):
+    items = Items('x', [f'{c}/{i}' for c in 'ab' for i in range(6)], ['a']*6+['b']*6)
+    rows = [(f'{c}/{2*k}', f'{d}/{2*k+1}', int(c!=d), part) for k,part in enumerate(('train','valid','test')) for c,d in ('aa','ab')]
+    (tmp_path/'p.csv').write_text('a,b,y,split\n'+''.join('{},{},{},{}\n'.format(*r) for r in [*rows, (*again, 'train')]))
+    with pytest.raises(ValueError, match='row 8: the same two images as in row 2'): read_labelled_pairs(tmp_path/'p.csv', items)
