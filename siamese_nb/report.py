@@ -244,8 +244,9 @@ def repeat_command(
     r:dict # results.json
 )->str: # for a shell
     "The command that makes this run again."
-    options = {'backbone': r.get('backbone'), 'protocol': r.get('protocol'), 'classes': r.get('classes'), 'seed': r.get('seed')}
-    usual = {'protocol': 'seen', 'classes': 'all'}
+    name = r['name'].removesuffix('-unseen') if r.get('name') else None
+    options = {'backbone': r.get('backbone'), 'protocol': r.get('protocol'), 'classes': r.get('classes'), 'name': name, 'seed': r.get('seed')}
+    usual = {'protocol': 'seen', 'classes': 'all', 'name': Path(str(r.get('data'))).name}
     given = [f'--{k} {shlex.quote(str(v))}' for k,v in options.items() if v is not None and usual.get(k)!=v]
     return ' '.join(['siamese_run', shlex.quote(str(r.get('data'))), *given])
 
