@@ -619,9 +619,12 @@ def read_meta(
         with safe_open(str(file), 'pt') as f: text = f.metadata() or {}
     except (SafetensorError, OSError) as e: raise ValueError(f"{file} is truncated or no safetensors file: copy it again, or train anew") from e
     if text.get('format') != 'siamese_nb': raise ValueError(f"{file} was not written by siamese_nb: give a model.safetensors that siamese_run wrote")
-    if int(text['format_version']) > FORMAT: raise ValueError(f"{file} has format {text['format_version']}, newer than {FORMAT}: pip install -U siamese_nb")
-    as_json = set(json.loads(text.pop('json')))
-    return {k:json.loads(v) if k in as_json else v for k,v in text.items()}
+    version = text.get('format_version', '')
+    if version.isdecimal() and int(version) > FORMAT: raise ValueError(f"{file} has format {version}, newer than {FORMAT}: pip install -U siamese_nb")
+    try:
+        as_json = set(json.loads(text.pop('json')))
+        return {k:json.loads(v) if k in as_json else v for k,v in text.items()}
+    except (KeyError, ValueError) as e: raise ValueError(f"{file} has damaged metadata: copy it again, or train anew") from e
 
 # %% ../nbs/02_model.ipynb #c7eb5b28
 def load_model(
@@ -632,12 +635,11 @@ def load_model(
     meta = read_meta(file)
     tensors = load_file(file)
     part = lambda p: {k[len(p):]:v for k,v in tensors.items() if k.startswith(p)}
-    bb = make_backbone(meta['backbone'], weights_file, pretrained=meta['backbone_origin'])
-    head = Head(**meta['head'])
     try:
+        bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),Head(**meta['head']),Transform.from_dict(meta['transform'])
         head.load_state_dict(part('head.'))
         bb.load_state_dict(part('backbone.'), strict=False)
-    except RuntimeError as e: raise ValueError(f"{file} does not fit its own description: train anew") from e
-    if fingerprint(bb) != meta['backbone_fingerprint']:
+    except (RuntimeError, KeyError, TypeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e
+    if fingerprint(bb) != meta.get('backbone_fingerprint'):
         raise ValueError(f"{file} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
-    return SiameseNet(bb, head, Transform.from_dict(meta['transform'])).eval(), meta
+    return SiameseNet(bb, head, transform).eval(), meta

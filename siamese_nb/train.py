@@ -181,7 +181,8 @@ def one_cycle(
     steps:int # batches in the whole training
 ):
     "Learning rate up for a quarter of the training, down for the rest"
-    return torch.optim.lr_scheduler.OneCycleLR(opt, [g['lr'] for g in opt.param_groups], total_steps=steps, pct_start=.25, cycle_momentum=False)
+    return torch.optim.lr_scheduler.OneCycleLR(opt, [g['lr'] for g in opt.param_groups], total_steps=max(steps, 5), # torch divides by zero where a quarter is one step
+                                               pct_start=.25, cycle_momentum=False)
 
 def constant(
     opt, # optimiser

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from siamese_nb.data_split import Items, get_digits
-from siamese_nb.model import (Backbone, Head, SiameseNet, TinyNet, distance_matrix, embed_views, extract, fingerprint, freeze, fused,
+from siamese_nb.model import (Backbone, Head, SiameseNet, TinyNet, distance_matrix, embed_views, extract, fingerprint, freeze, fused, get_device,
                               in_order, load_model, load_weights, make_backbone, save_model, unfreeze_last)
 from siamese_nb.pairs import Transform
 
@@ -129,3 +129,21 @@ def test_half_precision_is_widened():
     net = SiameseNet(Backbone(TinyNet(), 'tiny', 512, 16), Head(512))
     with torch.autocast('cpu', torch.bfloat16): d = net(torch.zeros(2,3,16,16), torch.ones(2,3,16,16))
     assert d.dtype == torch.float32
+
+@pytest.mark.parametrize('change', [dict(json='['), dict(head='{"x":1}'), dict(transform='[]'), dict(backbone=None), dict(head=None), dict(format_version=None, json=None)])
+def test_damaged_metadata(tmp_path, change):
+    from safetensors import safe_open
+    from safetensors.torch import load_file,save_file
+    file = save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('tiny'), Head(512, hidden=0)))
+    with safe_open(file, 'pt') as f: text = f.metadata()
+    save_file(load_file(file), file, {k:v for k,v in (text | change).items() if v is not None})
+    with pytest.raises(ValueError, match='m.safetensors .*train anew'): load_model(file)
+
+@pytest.mark.parametrize('weights', [[1], {'state_dict':3}, {'net.0.0.weight':1}])
+def test_weights_of_no_network(tmp_path, weights):
+    torch.save(weights, tmp_path/'w.pth')
+    with pytest.raises(ValueError, match='another network'): load_weights(TinyNet(), tmp_path/'w.pth')
+
+@pytest.mark.parametrize('name', ['abacus', 'meta', 'cuda:99'])
+def test_no_such_device(name):
+    with pytest.raises(ValueError, match='no device'): get_device(name)

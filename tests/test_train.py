@@ -60,3 +60,12 @@ def test_nothing_half_written(tmp_path, monkeypatch):
 
 class Exploding(AllPairsContrastive):
     def forward(self, e, y): return super().forward(e, y)*float('inf')
+
+@pytest.mark.parametrize('steps', range(1, 8))
+def test_one_cycle_of_few_steps(steps):
+    opt = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.)
+    sched = one_cycle(opt, steps)
+    for _ in range(steps):
+        assert 0<opt.param_groups[0]['lr']<=1
+        opt.step()
+        sched.step()
