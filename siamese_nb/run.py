@@ -101,7 +101,7 @@ def frozen_embeddings(
 )->torch.Tensor: # (n, features), length 1
     "What the backbone alone makes of one plain view"
     x,bb = inputs.x[:,0],inputs.net.backbone
-    return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
+    with torch_threads(1): return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
 
 # %% ../nbs/08_run.ipynb #8fb3c438
 def make_head(
@@ -137,8 +137,7 @@ def model_facts(
 
 def versions()->dict: # package -> version
     "What the last digits depend on besides the data and the seed"
-    return dict(siamese_nb=siamese_nb.__version__, python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__,
-                threads=torch.get_num_threads()) # sums in another order differ in their last digits, and training magnifies that
+    return dict(siamese_nb=siamese_nb.__version__, python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__)
 
 # %% ../nbs/08_run.ipynb #806c47f9
 @dataclass
@@ -194,7 +193,8 @@ def measure(
     device=None, # where the network is
 )->dict: # as written to results.json
     "Evaluate, and write everything"
-    began,items,e = time.perf_counter(),inputs.items,embed_rows(inputs.model, inputs.x, device=device)
+    began,items = time.perf_counter(),inputs.items
+    with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=device)
     about = (items.labels, split) if by_class else ()
     trained,before = (evaluate(o, pairs, *about, unseen=job.protocol=='unseen', seed=job.seed) for o in (e, frozen))
     done,n = time.perf_counter(),Counter(split)

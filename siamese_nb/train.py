@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['CKPT', 'CURVES', 'PART_COLOURS', 'FrozenPairs', 'PairCheck', 'frozen_check', 'embed_rows', 'joint_embed', 'History',
            'param_groups', 'one_cycle', 'constant', 'InChunks', 'train_epoch', 'trained_state', 'load_trained',
-           'read_checkpoint', 'Training', 'epoch_seed', 'epoch_loop', 'fit', 'jitter', 'train_split', 'train_images',
-           'train_head', 'plot_curve', 'plot_history', 'whiten', 'whiten_head']
+           'read_checkpoint', 'Training', 'epoch_seed', 'epoch_loop', 'fit', 'jitter', 'train_split', 'torch_threads',
+           'train_images', 'train_head', 'plot_curve', 'plot_history', 'whiten', 'whiten_head']
 
 # %% ../nbs/04_train.ipynb #c7d8e983
 import os,time
-from contextlib import nullcontext
+from contextlib import contextmanager,nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -424,6 +424,17 @@ def train_split(
     return fit(model, batches, loss, check, seed=seed, **kwargs)
 
 # %% ../nbs/04_train.ipynb #fbfa730b
+@contextmanager
+def torch_threads(
+    n:int # threads that torch may use on a processor
+):
+    "Another number of threads, for a while"
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try: yield
+    finally: torch.set_num_threads(before)
+
+# %% ../nbs/04_train.ipynb #7c1fe8e4
 def train_images(
     net:nn.Module, # reads images
     images:Tensor, # uint8 (n, views, 3, s, s)
@@ -433,7 +444,7 @@ def train_images(
     **kwargs # for `train_split` and `fit`
 )->History: # a row per epoch
     "Train a small network from scratch on images in memory"
-    return train_split(net, images, y, split, epochs=epochs, **dict(lr=2e-3, wd=.05, p=10, k=16, augment=jitter) | kwargs)
+    with torch_threads(1): return train_split(net, images, y, split, epochs=epochs, **dict(lr=2e-3, wd=.05, p=10, k=16, augment=jitter) | kwargs)
 
 def train_head(
     head:nn.Module, # reads features
@@ -445,7 +456,7 @@ def train_head(
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
     if isinstance(head, Head): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
-    return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-3, wd=.01, p=32, k=4, patience=20, every_image=True) | kwargs)
+    with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-3, wd=.01, p=32, k=4, patience=20, every_image=True) | kwargs)
 
 # %% ../nbs/04_train.ipynb #00b1a882
 CURVES = ('loss', 'accuracy', 'precision', 'recall', 'f1')
@@ -519,4 +530,4 @@ def whiten_head(
     owner = np.asarray(y)[rows]
     if pairs:=kwargs.get('pairs'): rows,owner = (np.concatenate(o) for o in zip(*[((a,b), (i,i)) for i,(a,b,t) in enumerate(zip(*pairs['train'])) if t==0]))
     whiten(head, features[torch.from_numpy(rows)], owner)
-    return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-6, wd=0., p=32, k=4, patience=3, tolerance=0., check_start=True, every_image=True) | kwargs)
+    with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **dict(lr=3e-6, wd=0., p=32, k=4, patience=3, tolerance=0., check_start=True, every_image=True) | kwargs)
