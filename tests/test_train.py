@@ -5,7 +5,7 @@ import pytest
 import torch
 from siamese_nb.loss import AllPairsContrastive
 from siamese_nb.model import Head
-from siamese_nb.train import read_checkpoint,train_head
+from siamese_nb.train import one_cycle,read_checkpoint,train_head
 
 def features(n_classes=8, n=20, dim=12, views=2):
     "Noisy points round a centre for each class, two noisy views of each"
