@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['CKPT', 'CURVES', 'PART_COLOURS', 'FrozenPairs', 'PairCheck', 'frozen_check', 'embed_rows', 'joint_embed', 'History',
            'param_groups', 'one_cycle', 'constant', 'InChunks', 'train_epoch', 'trained_state', 'load_trained',
-           'read_checkpoint', 'Training', 'epoch_seed', 'epoch_loop', 'fit', 'jitter', 'train_split', 'torch_threads',
-           'train_images', 'train_head', 'plot_curve', 'plot_history', 'whiten', 'whiten_head']
+           'write_checkpoint', 'read_checkpoint', 'Training', 'epoch_seed', 'epoch_loop', 'fit', 'jitter',
+           'train_split', 'torch_threads', 'train_images', 'train_head', 'plot_curve', 'plot_history', 'whiten',
+           'whiten_head']
 
 # %% ../nbs/04_train.ipynb #c7d8e983
-import os,time
+import io,os,time
 from contextlib import contextmanager,nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,6 +255,15 @@ def load_trained(
 # %% ../nbs/04_train.ipynb #625e1707
 CKPT = 'siamese_nb.train 1' # the format of a checkpoint
 
+def write_checkpoint(
+    file:str|Path, # to be replaced
+    state:dict # what `read_checkpoint` gives back
+):
+    "Whole or not at all; a full disk raises OSError"
+    data = io.BytesIO()
+    torch.save(state, data)
+    with replacing(file) as f: Path(f).write_bytes(data.getbuffer())
+
 def read_checkpoint(
     file:str|Path # written by `fit`
 )->dict: # settings, model, best, loss, opt, sched, history
@@ -294,9 +304,9 @@ class Training:
         loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
         whole = common | dict(model=trained_state(self.model), best=self.best, loss=loss, opt=self.opt.state_dict(), sched=self.sched.state_dict())
         if self.improved:
-            with replacing(out/'best.ckpt') as f: torch.save(common | dict(model=self.best), f)
+            write_checkpoint(out/'best.ckpt', common | dict(model=self.best))
         with replacing(out/'history.csv') as f: self.history.table().to_csv(f, index=False)
-        with replacing(out/'last.ckpt') as f: torch.save(whole, f)
+        write_checkpoint(out/'last.ckpt', whole)
 
     def load(self, file):
         "Go on from a checkpoint that was made with the same settings"
