@@ -39,4 +39,4 @@ def main(root:str=None, # where Caltech-101 lies
     table = pd.DataFrame(rows)
     Path(out).mkdir(parents=True, exist_ok=True)
     table.to_csv(Path(out)/'seeds.csv', index=False)
-    print(table.groupby(['classes','protocol','what']).agg(['mean','std']).round(4).to_string())
+    print(table.drop(columns='seed').groupby(['classes','protocol','what']).agg(['mean','std']).round(4).to_string())

@@ -188,6 +188,7 @@ def list_images(
         except OSError as e: entries,_ = [],skipped.append((folder, e.strerror))
         for e in entries:
             path = f'{folder}/{e.name}' if folder else e.name
+            if e.name.startswith('.siamese_nb-'): continue # an index that 05b_search left here
             if why:=_why_not(e, exts): skipped.append((path, why))
             elif e.is_file(): found.append(path)
             else:

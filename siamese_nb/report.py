@@ -9,7 +9,7 @@ __all__ = ['READINGS', 'RULES', 'CAPTIONS', 'STYLE', 'short_name', 'pick_queries
            'write_report']
 
 # %% ../nbs/07_report.ipynb #5a69b87f
-import base64, html, io, json, shlex, warnings
+import base64, html, io, json, os, shlex, warnings
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
+from tqdm.auto import tqdm
 from .data_split import printable, show_images, use_style
 from .eval import *
 from .loss import pair_scores
@@ -174,7 +175,7 @@ def save_graphs(
     with plt.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='Glyph') # class names in scripts that the font lacks
         use_style()
-        for name,fig in run_figures(*args, **kwargs):
+        for name,fig in tqdm(run_figures(*args, **kwargs), desc='draw', unit='picture', disable=os.environ.get('TQDM_DISABLE')=='1'):
             files.append(Path(folder)/f'{name}.png')
             with replacing(files[-1]) as tmp: fig.savefig(tmp, format='png', dpi=100, facecolor='white', bbox_inches='tight')
     return files

@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['USUAL', 'Inputs', 'read_inputs', 'read_pixels', 'draw_pairs', 'given_pairs', 'frozen_embeddings', 'make_head',
-           'train_inputs', 'model_facts', 'versions', 'Job', 'make_job', 'choose_backbone', 'measure', 'results_table',
-           'spelled', 'siamese_run']
+           'train_inputs', 'model_facts', 'table_hash', 'versions', 'Job', 'make_job', 'choose_backbone', 'measure',
+           'results_table', 'spelled', 'siamese_run']
 
 # %% ../nbs/08_run.ipynb #d93edeeb
-import platform,shlex,time
+import os,platform,shlex,time
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 import numpy as np
 import torch
 import torchvision
 from torch.nn.functional import normalize
+from tqdm.auto import tqdm
 import siamese_nb
 from .data_split import *
 from .pairs import *
@@ -64,7 +66,10 @@ def read_pixels(
     "Every image as a small picture in memory"
     x = torch.zeros(len(items), len(transform.views), 3, transform.size, transform.size, dtype=torch.uint8)
     ok = np.zeros(len(items), bool)
-    for i,views in view_loader(items, transform, workers=workers): x[i],ok[i] = views,True
+    with tqdm(total=len(items), desc='read', unit='image', delay=1, disable=os.environ.get('TQDM_DISABLE')=='1') as bar:
+        for i,views in view_loader(items, transform, workers=workers):
+            x[i],ok[i] = views,True
+            bar.update(len(i))
     return x,ok
 
 # %% ../nbs/08_run.ipynb #10e89233
@@ -135,6 +140,12 @@ def model_facts(
                 polarity='0 same, 1 different', classes=classes, seed=results['seed'], versions=results['versions'], error_rate=1-t['accuracy'],
                 calibration=list(trained.ab), metrics={k:t[k] for k in ('accuracy','precision','recall','f1','roc_auc','eer')})
 
+def table_hash(
+    *columns # sequences of text or numbers
+)->str: # changes with any of them
+    "A short name for a table"
+    return blake2b(repr([list(map(str, o)) for o in columns]).encode(), digest_size=8).hexdigest()
+
 def versions()->dict: # package -> version
     "What the last digits depend on besides the data and the seed"
     return dict(siamese_nb=siamese_nb.__version__, python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__)
@@ -156,13 +167,14 @@ class Job:
     def graphs(self): return self.out/'graphs'/self.name
 
 def make_job(items, data, protocol, classes, seed, out, name)->Job:
-    "Check the options that need no image, and make the folders"
+    "Check the options that need no image"
     if protocol not in ('seen','unseen'): raise ValueError(f"protocol is {protocol!r}: it can be 'seen' or 'unseen'")
     name = name or items.name
     if protocol=='unseen' and not name.endswith('-unseen'): name += '-unseen'
     if Path(name).name!=name or name in ('.','..') or printable(name)!=name: raise ValueError(f'name is {printable(name)!r}: give the plain name of a folder')
     job = Job(printable(data), name, protocol, classes, seed, Path(out).expanduser())
-    for folder in (job.weights, job.graphs): folder.mkdir(parents=True, exist_ok=True)
+    there = next(o for o in (job.weights.absolute(), *job.weights.absolute().parents) if o.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)): raise OSError(f'cannot write to {printable(there)}: give another folder as --out')
     return job
 
 # %% ../nbs/08_run.ipynb #3fcebffa
@@ -196,12 +208,15 @@ def measure(
     began,items = time.perf_counter(),inputs.items
     with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=device)
     about = (items.labels, split) if by_class else ()
-    trained,before = (evaluate(o, pairs, *about, unseen=job.protocol=='unseen', seed=job.seed) for o in (e, frozen))
+    both = tqdm((e, frozen), desc='evaluate', disable=os.environ.get('TQDM_DISABLE')=='1')
+    trained,before = (evaluate(o, pairs, *about, unseen=job.protocol=='unseen', seed=job.seed) for o in both)
     done,n = time.perf_counter(),Counter(split)
     results = summary(trained, before, name=job.name, data=job.data, protocol=job.protocol, classes=job.classes, backbone=inputs.net.backbone.name,
                       seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
                       seconds=dict(embed=seconds['embed'], train=seconds['train'], eval=done-began, total=None))
     classes = sorted({l for l,p in zip(items.labels, split) if p=='train'})
+    save_split(items, split, job.weights/'split.csv')
+    for part in ('valid','test'): save_pairs(job.weights/f'pairs_{part}.csv', items, *pairs[part])
     save_model(job.weights/'model.safetensors', inputs.net, model_facts(results, inputs, trained, classes))
     save_graphs(job.graphs, items, e, trained, before, split, history)
     results['seconds']['total'] = time.perf_counter()-seconds['start']
@@ -256,6 +271,7 @@ def siamese_run(
     if not 0<=seed<2**32: raise ValueError(f'seed is {seed}: give a number from 0 to {2**32-1}')
     if device: get_device(device)
     items = get_items(data, root, classes)
+    job = make_job(items, data, protocol, classes, seed, out, name)
     bb = choose_backbone(data, backbone, backbone_weights, seed)
     given_pairs(pairs, items) if pairs else make_split(items, protocol, seed) # nothing to pair? Say so before the long part
     print(items, *items.notes, f'backbone: {bb.why}', sep='\n')
@@ -263,12 +279,10 @@ def siamese_run(
     if inputs.unread: print(skipped_line(inputs.unread))
     items = inputs.items
     split,drawn = given_pairs(pairs, items) if pairs else (s:=make_split(items, protocol, seed), draw_pairs(items, s, seed=seed))
-    job = make_job(items, data, protocol, classes, seed, out, name)
-    save_split(items, split, job.weights/'split.csv')
-    for part in ('valid','test'): save_pairs(job.weights/f'pairs_{part}.csv', items, *drawn[part])
     frozen = frozen_embeddings(inputs, device)
     began = time.perf_counter()
-    history = train_inputs(inputs, split, new, pairs=drawn if pairs else None, epochs=epochs, seed=seed, out=job.weights, resume=resume, device=device)
+    history = train_inputs(inputs, split, new, pairs=drawn if pairs else None, epochs=epochs, seed=seed, out=job.weights, resume=resume, device=device,
+                           about=dict(backbone=bb.name, seed=seed, images=table_hash(items.paths, split, *drawn['train'])))
     again = spelled(data, backbone=bb.name, backbone_weights=backbone_weights, protocol=protocol, classes=classes, epochs=epochs, seed=seed, name=name, pairs=pairs)
     results = measure(job, inputs, split, drawn, frozen, history, again, by_class=not pairs,
                       seconds=dict(embed=inputs.seconds, train=time.perf_counter()-began, start=start), device=device)
