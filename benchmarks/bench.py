@@ -84,7 +84,9 @@ def picture(table, file):
     ax.barh(table['what'], table['ratio'], color=['#0072B2' if r>=1 else '#999999' for r in table['ratio']])
     ax.axvline(1, color='black', lw=1, ls='--')
     ax.invert_yaxis()
-    ax.set(xscale='log', xlabel='how many times as fast as the other (dashed: equal)')
+    ax.set(xscale='log', xlabel='times as fast as the other (dashed: equal)', xlim=(.2, 5))
+    ax.set_xticks([.2, .5, 1, 2, 5], ['0.2', '0.5', '1', '2', '5'])
+    ax.minorticks_off()
     fig.savefig(file, dpi=100)
 
 @call_parse
