@@ -216,7 +216,7 @@ def open_image(
                 img.load()
                 return to_rgb(ImageOps.exif_transpose(img))
     except Exception as e:
-        why = 'not an image' if isinstance(e, Image.UnidentifiedImageError) else ' '.join(str(getattr(e,'strerror',None) or e).split())
+        why = 'not an image' if isinstance(e, Image.UnidentifiedImageError) else 'no such file, check the path' if isinstance(e, FileNotFoundError) else ' '.join(str(getattr(e,'strerror',None) or e).split())
         raise ValueError(f'{printable(file)} cannot be used as an image: {why}') from None
 
 # %% ../nbs/00_data_split.ipynb #f181ab95
