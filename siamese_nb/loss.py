@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['pair_terms', 'reduce_terms', 'contrastive_loss', 'collapse_line', 'Contrastive', 'PairContrastive', 'best_threshold',
-           'pair_scores', 'AllPairsContrastive']
+           'pair_scores', 'AllDistances', 'all_distances', 'AllPairsContrastive']
 
 # %% ../nbs/03_loss.ipynb #15e9f8af
 import numpy as np
 import torch
 from torch import nn, Tensor
-from torch.nn.functional import relu
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pdist, relu
 from .model import distance, distance_matrix
 
 # %% ../nbs/03_loss.ipynb #6bfd1082
@@ -31,13 +32,12 @@ def pair_terms(
 def reduce_terms(
     same:Tensor, # first result of `pair_terms`
     different:Tensor, # second result of `pair_terms`
-    reduction:str='mean', # 'mean' over all pairs, 'nonzero': each term over its own non-zero pairs, 'none'
-    n:int|None=None # number of pairs that 'mean' divides by; None: all of them
+    reduction:str='mean' # 'mean' over all pairs, 'nonzero': each term over its own non-zero pairs, 'none'
 )->Tensor: # the loss: a scalar, or one value a pair for 'none'
     "Halve and average what the pairs pay."
     if reduction == 'none': return (same + different)/2
-    if reduction == 'mean': return (same + different).sum()/(2*max(same.numel() if n is None else n, 1))
-    if reduction == 'nonzero': return sum(t.sum()/(t > 0).sum().clamp(min=1) for t in (same, different))/2
+    if reduction == 'mean': return (same + different).sum()/(2*max(same.numel(), 1))
+    if reduction == 'nonzero': return sum(t.sum()/t.count_nonzero().clamp(min=1) for t in (same, different))/2
     raise ValueError(f"reduction={reduction!r}: choose 'mean', 'nonzero' or 'none'")
 
 # %% ../nbs/03_loss.ipynb #cdbf82fb
@@ -121,6 +121,30 @@ def pair_scores(
     return dict(accuracy=ratio(tp+tn, tp+tn+fp+fn), precision=ratio(tp, tp+fp), recall=ratio(tp, tp+fn),
                 f1=ratio(2*tp, 2*tp+fp+fn), confusion=[[tn,fp],[fn,tp]])
 
+# %% ../nbs/03_loss.ipynb #438e1be8
+class AllDistances(torch.autograd.Function):
+    "The distance of every pair of rows, with its slope as a product of matrices."
+    @staticmethod
+    def forward(ctx, e):
+        upper = torch.ones(len(e), len(e), dtype=torch.bool, device=e.device).triu(1)
+        d = distance_matrix(e)[upper] if e.device.type == 'mps' else pdist(e) # Apple's GPUs have no pdist
+        ctx.save_for_backward(e, d, upper)
+        return d
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        e,d,upper = ctx.saved_tensors
+        w = torch.zeros_like(upper, dtype=e.dtype).masked_scatter_(upper, torch.where(d > 0, g/d, 0.))
+        w,e = w + w.T,e - e.mean(0)
+        return w.sum(1, keepdim=True)*e - w@e
+
+def all_distances(
+    e:Tensor # embeddings, shape (N, dim)
+)->Tensor: # shape (N(N-1)/2,), in the order of `torch.triu_indices(N, N, 1)`; at least float32
+    "Every pair once."
+    return AllDistances.apply(e.to(torch.promote_types(e.dtype, torch.float32)))
+
 # %% ../nbs/03_loss.ipynb #07f34c8d
 class AllPairsContrastive(Contrastive):
     "Contrastive loss of all N(N-1)/2 pairs in a batch."
@@ -137,6 +161,6 @@ class AllPairsContrastive(Contrastive):
     )->Tensor: # scalar
         "Loss of all pairs."
         if labels.shape != e.shape[:1]: raise ValueError(f"{len(e)} embeddings, labels of shape {tuple(labels.shape)}: give one class each")
-        n,different = len(e),labels[:,None] != labels
-        terms = pair_terms(distance_matrix(e), different, self.margin, self.pos_margin)
-        return reduce_terms(*(t.triu(1) for t in terms), self.reduction, n*(n-1)//2)
+        i,j = torch.triu_indices(len(e), len(e), 1, device=labels.device)
+        different = labels.gather(0, i) != labels.gather(0, j)
+        return contrastive_loss(all_distances(e), different, self.margin, self.pos_margin, self.reduction)

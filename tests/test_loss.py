@@ -2,7 +2,9 @@
 import numpy as np
 import pytest
 import torch
-from siamese_nb.loss import AllPairsContrastive, PairContrastive, best_threshold, collapse_line, contrastive_loss, pair_scores
+from torch.nn.functional import normalize
+from siamese_nb.loss import AllPairsContrastive, PairContrastive, all_distances, best_threshold, collapse_line, contrastive_loss, pair_scores
+from siamese_nb.model import distance
 
 def test_best_threshold_is_best_of_all_cuts():
     rng = np.random.default_rng(0)
@@ -33,3 +35,28 @@ def test_collapse_on_the_scale_of_the_loss():
     d,y = torch.full((20,), .9),torch.tensor([0]*2 + [1]*18)
     loss = PairContrastive(reduction='mean')
     assert contrastive_loss(d, y).item() == pytest.approx(loss.collapse(different=.9)) == collapse_line(different=.9)/2
+
+points = torch.Generator().manual_seed(0)
+CLOUDS = dict(sphere=normalize(torch.randn(60, 16, generator=points)), one_spot=1 + 1e-4*torch.randn(60, 16, generator=points),
+              wide=500 + 30*torch.randn(60, 16, generator=points), copies=normalize(torch.randn(20, 16, generator=points)).repeat(3, 1))
+
+@pytest.mark.parametrize('cloud', CLOUDS)
+@pytest.mark.parametrize('reduction', ['mean', 'nonzero'])
+@pytest.mark.parametrize('margins', [(1., 0.), (1.2, .5), (1000., 0.)])
+def test_all_pairs_are_the_formula_in_double_precision(cloud, reduction, margins):
+    e,labels = CLOUDS[cloud],torch.arange(60)//4
+    ours,exact = e.clone().requires_grad_(),e.double().requires_grad_()
+    loss = AllPairsContrastive(*margins, reduction)(ours, labels)
+    i,j = torch.triu_indices(60, 60, 1)
+    formula = contrastive_loss(distance(exact[i], exact[j]), labels[i]!=labels[j], *margins, reduction)
+    loss.backward()
+    formula.backward()
+    assert loss.item() == pytest.approx(formula.item(), rel=1e-5, abs=1e-5)
+    assert (ours.grad - exact.grad).abs().max() <= 1e-5*max(1, exact.grad.abs().max())
+
+@pytest.mark.parametrize('n', [0, 1, 2])
+def test_few_points(n):
+    e = torch.ones(n, 3, requires_grad=True)
+    d = all_distances(e)
+    d.sum().backward()
+    assert d.shape == (n*(n-1)//2,) and (d == 0).all() and (e.grad == 0).all()
