@@ -8,7 +8,8 @@ from siamese_nb.data_split import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
 from siamese_nb.pairs import *
-from siamese_nb.train import embed_rows,whiten
+from siamese_nb.recipes import whiten
+from siamese_nb.train import embed_rows
 
 def folds(y, n, rng):
     "Training classes, divided: (rows to whiten with, rows to ask about)"

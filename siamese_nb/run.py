@@ -23,6 +23,7 @@ from .data_split import *
 from .pairs import *
 from .model import *
 from .train import *
+from .recipes import *
 from .eval import *
 from .report import *
 from .compare import command

@@ -1,0 +1,67 @@
+"Training in two processes, and the corners of `fit` that make dull reading"
+import os,subprocess,sys
+from pathlib import Path
+import numpy as np
+import pytest
+import torch
+from siamese_nb.fit import read_checkpoint
+from siamese_nb.loss import AllPairsContrastive
+from siamese_nb.model import Head
+from siamese_nb.recipes import train_head
+
+def features(n_classes=8, n=20, dim=12, views=2):
+    "Noisy points round a centre for each class, two noisy views of each"
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(n_classes, dim))
+    x = (centres[:,None] + rng.normal(size=(n_classes, n, dim))).reshape(-1, 1, dim) + .1*rng.normal(size=(n_classes*n, views, dim))
+    return torch.tensor(x, dtype=torch.float32),np.repeat(np.arange(n_classes), n),np.resize(['train']*7+['valid']*2+['test'], n_classes*n)
+
+def train(out, epochs=3, **kwargs):
+    torch.manual_seed(0)
+    head = Head(12, 8, 16)
+    return head,train_head(head, *features(), epochs=epochs, p=5, k=3, out=out, **kwargs)
+
+def test_two_processes_equal_one(tmp_path):
+    "15 images a batch are 8 for one process and 7 for the other; the weights end up as with one"
+    script = tmp_path/'two.py'
+    script.write_text(f'import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom test_fit import train\ntrain({str(tmp_path/"two")!r}, device="cpu")\n')
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES':'', 'OMP_NUM_THREADS':'1', 'TQDM_DISABLE':'1', 'ACCELERATE_USE_CPU':'true'}
+    cmd = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1', '--master_port=0', '--rdzv_backend=c10d', '--rdzv_endpoint=127.0.0.1:0', str(script)]
+    done = subprocess.run(cmd, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    _,h = train(tmp_path/'one', device='cpu')
+    one,two = (read_checkpoint(tmp_path/k/'last.ckpt') for k in ('one', 'two'))
+    for k,w in one['model'].items(): assert torch.allclose(w, two['model'][k], atol=1e-4), k
+    for a,b in zip(one['history'], two['history']): assert a['batch_loss'] == pytest.approx(b['batch_loss'], abs=1e-5)
+    assert sorted(f.name for f in (tmp_path/'two').iterdir()) == ['best.ckpt', 'history.csv', 'last.ckpt']
+
+def test_best_weights_are_left_behind(tmp_path):
+    head,h = train(tmp_path)
+    best = read_checkpoint(tmp_path/'best.ckpt')
+    assert len(best['history']) == h.best+1
+    for k,w in best['model'].items(): assert torch.equal(w, head.state_dict()[k])
+
+def test_patience_and_a_finished_run(tmp_path):
+    _,h = train(tmp_path, epochs=30, patience=1, lr=0.)
+    assert len(h) == 2 and h.best == 0
+    _,again = train(tmp_path, epochs=30, patience=1, lr=0., resume=True)
+    assert list(again) == list(h)
+
+def test_errors_are_one_line(tmp_path):
+    with pytest.raises(ValueError, match='use a smaller lr'): train(None, lr=1e30, clip=None, loss=Exploding())
+    with pytest.raises(ValueError, match='resume without out'): train(None, resume=True)
+    torch.save({'something':'else'}, tmp_path/'last.ckpt')
+    with pytest.raises(ValueError, match='no checkpoint of this version'): train(tmp_path, resume=True)
+
+def test_nothing_half_written(tmp_path, monkeypatch):
+    train(tmp_path)
+    before = (tmp_path/'last.ckpt').read_bytes()
+    def full(path, data):
+        with open(path, 'wb') as f: f.write(b'half')
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(OSError, match='No space'): train(tmp_path, epochs=4)
+    assert (tmp_path/'last.ckpt').read_bytes() == before and len(list(tmp_path.iterdir())) == 3
+
+class Exploding(AllPairsContrastive):
+    def forward(self, e, y): return super().forward(e, y)*float('inf')
