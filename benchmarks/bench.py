@@ -11,7 +11,7 @@ from siamese_nb.data_split import *
 from siamese_nb.pairs import *
 from siamese_nb.model import *
 from siamese_nb.loss import *
-from siamese_nb.eval import retrieval
+from siamese_nb.retrieval import retrieval
 from siamese_nb.search import nearest
 
 def seconds(*fs, rounds=5):

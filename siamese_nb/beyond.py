@@ -9,8 +9,10 @@ __all__ = ['blurred', 'hide', 'windows', 'drift', 'reason_map', 'small', 'Why', 
 # %% ../nbs/10_beyond.ipynb #d5e8614b
 import json,warnings
 from pathlib import Path
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
 from sklearn.base import BaseEstimator,TransformerMixin
@@ -52,6 +54,7 @@ def drift(model:Comparer,
     d = np.linalg.norm(e-other, axis=1)
     return d[1:]-d[0]
 
+# %% ../nbs/10_beyond.ipynb #e7b2b374
 def reason_map(model, x, other, grid):
     "The drift of every window, laid out as a picture (grid, grid)"
     return drift(model, x, other, windows(*x.shape[1:], grid)).reshape(grid, grid)
@@ -69,26 +72,30 @@ class Why:
     def __init__(self, comparison, images, maps): self.comparison,self.images,self.maps = comparison,images,maps
     def __repr__(self): return f'{self.comparison}; the most that one hidden spot adds to the distance is {max(m.max() for m in self.maps):.3f}'
 
-    def mask(self, i:int, # 0 or 1, which image
-             share:float=.2 # of its area
-    )->torch.Tensor: # (h, w) of 0 and 1
-        "The part that mattered most"
-        m = F.interpolate(torch.tensor(self.maps[i], dtype=torch.float)[None, None], self.images[i].shape[1:], mode='bilinear', align_corners=False)[0, 0]
-        return (m>=m.flatten().quantile(1-share)).float()
+# %% ../nbs/10_beyond.ipynb #f848cf8e
+@patch
+def mask(self:Why,
+         i:int, # 0 or 1, which image
+         share:float=.2 # of its area
+)->torch.Tensor: # (h, w) of 0 and 1
+    "The part that mattered most"
+    m = F.interpolate(torch.tensor(self.maps[i], dtype=torch.float)[None, None], self.images[i].shape[1:], mode='bilinear', align_corners=False)[0, 0]
+    return (m>=m.flatten().quantile(1-share)).float()
 
-    def _repr_png_(self):
-        import matplotlib.pyplot as plt
-        top = max(np.abs(m).max() for m in self.maps)
-        fig,axs = plt.subplots(1, 4, figsize=(8, 2.3), layout='constrained')
-        for k,(x,m) in enumerate(zip(self.images, self.maps)):
-            h,w = x.shape[1:]
-            axs[2*k].imshow(x.permute(1, 2, 0))
-            axs[2*k+1].imshow(x.float().mean(0), cmap='gray', vmin=-120, vmax=255)
-            for ax in axs[2*k:2*k+2]: ax.set(xticks=[], yticks=[])
-            heat = axs[2*k+1].imshow(m, cmap='PuOr_r', vmin=-top, vmax=top, alpha=.6, extent=(-.5, w-.5, h-.5, -.5), interpolation='bicubic')
-        fig.colorbar(heat, ax=axs[3], label='change of distance')
-        plt.close(fig)
-        return png(fig, str(self.comparison).split(';')[0])
+# %% ../nbs/10_beyond.ipynb #c8b08366
+@patch
+def _repr_png_(self:Why):
+    top = max(np.abs(m).max() for m in self.maps)
+    fig,axs = plt.subplots(1, 4, figsize=(8, 2.3), layout='constrained')
+    for k,(x,m) in enumerate(zip(self.images, self.maps)):
+        h,w = x.shape[1:]
+        axs[2*k].imshow(x.permute(1, 2, 0))
+        axs[2*k+1].imshow(x.float().mean(0), cmap='gray', vmin=-120, vmax=255)
+        for ax in axs[2*k:2*k+2]: ax.set(xticks=[], yticks=[])
+        heat = axs[2*k+1].imshow(m, cmap='PuOr_r', vmin=-top, vmax=top, alpha=.6, extent=(-.5, w-.5, h-.5, -.5), interpolation='bicubic')
+    fig.colorbar(heat, ax=axs[3], label='change of distance')
+    plt.close(fig)
+    return png(fig, str(self.comparison).split(';')[0])
 
 # %% ../nbs/10_beyond.ipynb #42de7a91
 def why(model:Comparer,
@@ -110,6 +117,7 @@ class Embedder(nn.Module):
         views = range(len(self.net.transform.views))
         return self.net.head(torch.stack([self.net.backbone(pixels[:, v]) for v in views], 1))
 
+# %% ../nbs/10_beyond.ipynb #413b1984
 def export_onnx(model:Comparer,
                 file:str # ends in .onnx
 )->Path: # the file

@@ -38,12 +38,15 @@ class Comparer:
     def __repr__(self):
         return f"{self.meta.get('name', 'model')}: {self.meta.get('backbone')}, {self.dim} numbers an image, same below {self.threshold:.3f}"
 
-    def p_same(self, d:float # distance
-    )->float|None: # None where the model was saved without a calibration
-        "Probability that two images at distance `d` are of the same class, for even odds beforehand"
-        if not self.meta.get('calibration'): return None
-        a,b = np.array(self.meta['calibration'])*(-1 if self.meta['calibration'][0]>0 else 1) # it falls with distance, whatever the sign convention
-        return float(1/(1+np.exp(-np.clip(a*d+b, -700, 700))))
+# %% ../nbs/06_compare.ipynb #c7f10171
+@patch
+def p_same(self:Comparer,
+           d:float # distance
+)->float|None: # None where the model was saved without a calibration
+    "Probability that two images at distance `d` are of the same class, for even odds beforehand"
+    if not self.meta.get('calibration'): return None
+    a,b = np.array(self.meta['calibration'])*(-1 if self.meta['calibration'][0]>0 else 1) # it falls with distance, whatever the sign convention
+    return float(1/(1+np.exp(-np.clip(a*d+b, -700, 700))))
 
 # %% ../nbs/06_compare.ipynb #bb7c121b
 def load(model:str, # a model.safetensors, or the folder that holds it
@@ -188,6 +191,7 @@ def parse_command(func, # a function whose parameters carry docments
     args = vars(p.parse_args([option(w, names) for w in argv[:n]]+argv[n:]))
     return {k:v for k,v in args.items() if k not in ('pdb', 'xtra')}
 
+# %% ../nbs/06_compare.ipynb #9caebb67
 def option(word:str, # of a command line
            names:dict # how an option may be written -> how the parser knows it
 )->str:
@@ -242,6 +246,7 @@ def indexed(model:Comparer, folder:str, name:str, keep:bool=True)->Index:
     if not len(ix): raise ValueError(f'{printable(folder)} holds no image that can be read: give a folder of images')
     return ix
 
+# %% ../nbs/06_compare.ipynb #5e2c5189
 @command
 def siamese_search(model:str, # model.safetensors, or the folder that holds it
                    query:str, # an image file

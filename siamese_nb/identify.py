@@ -7,6 +7,7 @@ __all__ = ['Gallery', 'open_set_rates']
 
 # %% ../nbs/09_identify.ipynb #182cd8f6
 import numpy as np
+from fastcore.basics import patch
 from .compare import *
 
 # %% ../nbs/09_identify.ipynb #1011a400
@@ -23,41 +24,48 @@ class Gallery:
     def __len__(self): return len(self.refs)
     def __repr__(self): return f'{len(self)} identities, {sum(map(len, self.refs.values()))} references, {self.how} distance, same below {self.threshold:.3f}'
 
-    def enrol(self, name:str, # the identity
-              images # one reference image, or several
-    )->'Gallery':
-        "Add references to an identity"
-        e = np.atleast_2d(self.model.embed(images, progress=False))
-        self.refs[name] = np.concatenate([self.refs[name], e]) if name in self.refs else e
-        return self
+# %% ../nbs/09_identify.ipynb #e308c5b0
+@patch
+def enrol(self:Gallery,
+          name:str, # the identity
+          images # one reference image, or several
+)->Gallery:
+    "Add references to an identity"
+    e = np.atleast_2d(self.model.embed(images, progress=False))
+    self.refs[name] = np.concatenate([self.refs[name], e]) if name in self.refs else e
+    return self
 
-    def distances(self, images # one image, or many
-    )->np.ndarray: # (n, identities), columns in the order of enrolment
-        "How far every image is from every identity"
-        e = np.atleast_2d(self.model.embed(images, progress=False))
-        pool = np.mean if self.how=='mean' else np.min
-        return np.stack([pool(np.linalg.norm(e[:, None]-r[None], axis=2), axis=1) for r in self.refs.values()], 1)
+# %% ../nbs/09_identify.ipynb #fe53164e
+@patch
+def distances(self:Gallery,
+              images # one image, or many
+)->np.ndarray: # (n, identities), columns in the order of enrolment
+    "How far every image is from every identity"
+    e = np.atleast_2d(self.model.embed(images, progress=False))
+    pool = np.mean if self.how=='mean' else np.min
+    return np.stack([pool(np.linalg.norm(e[:, None]-r[None], axis=2), axis=1) for r in self.refs.values()], 1)
 
 # %% ../nbs/09_identify.ipynb #36c016ee
-def _verify(self:Gallery,
-            name:str, # who it is said to be
-            image # an image
+@patch
+def verify(self:Gallery,
+           name:str, # who it is said to be
+           image # an image
 )->dict: # name, distance, threshold, same
     "1:1, is this who it is said to be?"
     if name not in self.refs: raise ValueError(f'{name!r} is not enrolled: enrol(name, images) first')
     d = float(self.distances(image)[0, list(self.refs).index(name)])
     return dict(name=name, distance=d, threshold=self.threshold, same=d<self.threshold)
 
-def _identify(self:Gallery,
-              image # an image
+# %% ../nbs/09_identify.ipynb #f33cef23
+@patch
+def identify(self:Gallery,
+             image # an image
 )->dict: # name ('unknown' when nobody is near enough), distance, threshold, nearest
     "1:N, who is this, if anyone we know?"
     if not self.refs: raise ValueError('nobody is enrolled: call enrol(name, images) first')
     d = self.distances(image)[0]
     who = list(self.refs)[d.argmin()]
     return dict(name=who if d.min()<self.threshold else 'unknown', distance=float(d.min()), threshold=self.threshold, nearest=who)
-
-Gallery.verify,Gallery.identify = _verify,_identify
 
 # %% ../nbs/09_identify.ipynb #076d5ccd
 def open_set_rates(d:np.ndarray, # distance of every visitor to every identity (n, identities)
