@@ -10,6 +10,8 @@ from torchvision import transforms
 from siamese_nb.data_split import *
 from siamese_nb.pairs import *
 from siamese_nb.model import *
+from siamese_nb.backbones import *
+from siamese_nb.features import *
 from siamese_nb.loss import *
 from siamese_nb.retrieval import retrieval
 from siamese_nb.search import nearest

@@ -5,7 +5,7 @@ import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.eval import draw_pairs
-from siamese_nb.model import *
+from siamese_nb.backbones import *
 from siamese_nb.retrieval import evaluate
 from siamese_nb.run import *
 from siamese_nb.train import embed_rows

@@ -7,6 +7,8 @@ from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
+from siamese_nb.backbones import *
+from siamese_nb.features import *
 from siamese_nb.pairs import *
 from siamese_nb.recipes import whiten
 from siamese_nb.train import embed_rows

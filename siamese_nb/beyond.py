@@ -19,6 +19,9 @@ from sklearn.base import BaseEstimator,TransformerMixin
 from .data_split import *
 from .pairs import *
 from .model import *
+from .backbones import *
+from .features import *
+from .model_file import *
 from .search import *
 from .compare import *
 

@@ -20,6 +20,9 @@ from tqdm.auto import tqdm
 from .data_split import *
 from .pairs import *
 from .model import *
+from .backbones import *
+from .features import *
+from .model_file import *
 from .search import *
 
 # %% ../nbs/06_compare.ipynb #e5761ce4

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .data_split import printable, show_images, use_style
 from .eval import *
 from .loss import pair_scores
-from .model import replacing
+from .features import replacing
 from .pairs import DIFFERENT, SAME, pad, read_image, show_pairs
 from .retrieval import *
 from .train import plot_history

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .model import *
+from .features import replacing
 from .train import *
 
 # %% ../nbs/04b_fit.ipynb #6e392028

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 from .data_split import printable
-from .model import replacing
+from .features import replacing
 from .train import History
 
 # %% ../nbs/07b_report.ipynb #a0dfa157

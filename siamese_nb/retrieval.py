@@ -19,7 +19,7 @@ from sklearn.manifold import TSNE
 from .data_split import printable
 from .eval import *
 from .loss import best_threshold
-from .model import replacing
+from .features import replacing
 
 # %% ../nbs/05b_retrieval.ipynb #97297a58
 def _codes(labels): return torch.as_tensor(np.unique(np.asarray(labels), return_inverse=True)[1])

@@ -22,6 +22,9 @@ import siamese_nb
 from .data_split import *
 from .pairs import *
 from .model import *
+from .backbones import *
+from .features import *
+from .model_file import *
 from .train import *
 from .recipes import *
 from .eval import *

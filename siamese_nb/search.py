@@ -16,7 +16,7 @@ from PIL import Image
 from fastcore.basics import patch
 from .data_split import *
 from .pairs import *
-from .model import *
+from .features import *
 
 # %% ../nbs/05c_search.ipynb #692a2879
 def is_path(x)->bool: return isinstance(x, (str, os.PathLike))

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from siamese_nb.model import Head,SiameseNet,make_backbone,save_model
+from siamese_nb.model import Head,SiameseNet
+from siamese_nb.backbones import make_backbone
+from siamese_nb.model_file import save_model
 
 def run(name, *args):
     "A console script through its entry point, installed or not"
