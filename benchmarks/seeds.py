@@ -4,6 +4,12 @@ import pandas as pd
 import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
+from siamese_nb.folders import *
+from siamese_nb.images import *
+from siamese_nb.folders import *
+from siamese_nb.images import *
+from siamese_nb.folders import *
+from siamese_nb.images import *
 from siamese_nb.eval import draw_pairs
 from siamese_nb.backbones import *
 from siamese_nb.retrieval import evaluate

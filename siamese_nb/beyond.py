@@ -17,6 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 from sklearn.base import BaseEstimator,TransformerMixin
 from .data_split import *
+from .folders import *
+from .images import *
+from .folders import *
+from .images import *
 from .pairs import *
 from .model import *
 from .backbones import *

@@ -18,6 +18,8 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data_split import *
+from .folders import *
+from .folders import *
 from .pairs import *
 from .model import *
 from .backbones import *

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 from .data_split import Items
-from .pairs import ItemViews, Transform
+from .images import ItemViews, Transform
 from .model import *
 from .backbones import *
 

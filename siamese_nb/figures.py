@@ -21,7 +21,8 @@ from .data_split import printable, show_images, use_style
 from .eval import *
 from .loss import pair_scores
 from .features import replacing
-from .pairs import DIFFERENT, SAME, pad, read_image, show_pairs
+from .images import pad, read_image
+from .pairs import DIFFERENT, SAME, show_pairs
 from .retrieval import *
 from .train import plot_history
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import load_file, save_file
-from .pairs import Transform
+from .images import Transform
 from .model import *
 from .backbones import *
 from .features import replacing

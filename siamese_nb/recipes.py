@@ -13,6 +13,8 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .pairs import *
+from .batches import *
+from .batches import *
 from .model import *
 from .loss import *
 from .train import *

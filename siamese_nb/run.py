@@ -20,7 +20,13 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 import siamese_nb
 from .data_split import *
+from .folders import *
+from .images import *
+from .folders import *
+from .images import *
 from .pairs import *
+from .batches import *
+from .batches import *
 from .model import *
 from .backbones import *
 from .features import *

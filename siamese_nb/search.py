@@ -15,6 +15,10 @@ import torch
 from PIL import Image
 from fastcore.basics import patch
 from .data_split import *
+from .folders import *
+from .images import *
+from .folders import *
+from .images import *
 from .pairs import *
 from .features import *
 

@@ -22,6 +22,8 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 from .pairs import *
+from .batches import *
+from .batches import *
 from .model import *
 from .loss import *
 

@@ -1,99 +1,15 @@
 "Edge cases of data_split that are too dull for the notebook."
-import io,os,sys,time
 import numpy as np
-import pytest
-from PIL import Image
 from siamese_nb.data_split import *
 
-def image(path, color='red', mode='RGB', **kwargs):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (9,7), color).save(path, **kwargs)
-
-def classes(root, n=3, k=6):
-    for c in range(n):
-        for i in range(k): image(root/f'c{c}'/f'{i}.png', (c*40,i*10,9))
-
-@pytest.mark.skipif(sys.platform!='linux', reason='file systems elsewhere refuse such names')
-def test_names_that_are_not_utf8(tmp_path):
-    classes(tmp_path/'d')
-    odd = tmp_path/'d'/os.fsdecode(b'caf\xe9')/os.fsdecode(b'\xff\n".png')
-    odd.parent.mkdir()
-    Image.new('RGB', (9,7)).save(buf:=io.BytesIO(), 'png')
-    odd.write_bytes(buf.getvalue())
-    items = get_folder(tmp_path/'d')
-    split = make_split(items)
-    save_split(items, split, tmp_path/'split.csv')
-    paths,labels,parts = read_split(tmp_path/'split.csv')
-    assert list(paths)==items.paths and list(labels)==items.labels and list(parts)==list(split)
-    assert items.open(items.paths.index(os.fsdecode(b'caf\xe9/\xff\n".png'))).size==(9,7)
-    printable(items.paths[0]).encode() # can be printed
-
-def test_links_never_lead_in_circles(tmp_path):
-    classes(tmp_path/'d')
-    d = tmp_path/'d'
-    (d/'c0/up').symlink_to(d); (d/'c0/self').symlink_to(d/'c0'); (d/'c1/mutual').symlink_to(d/'c2'); (d/'c2/mutual').symlink_to(d/'c1')
-    (d/'c0/eternal.png').symlink_to(d/'c0/eternal.png')
-    items = get_folder(d)
-    assert len(items)==18+12 # each of the mutual links brings the other class's six, once
-    assert items.notes and '12 pictures lie under two labels' in items.notes[0]
-    assert {p for p,_ in items.skipped}=={'c0/up','c0/self','c0/eternal.png','c1/mutual/mutual','c2/mutual/mutual'}
-
-def test_linked_class_folders_are_fine(tmp_path):
-    classes(tmp_path/'real')
-    (tmp_path/'d').mkdir()
-    for c in ('c0','c1'): (tmp_path/'d'/c).symlink_to(tmp_path/'real'/c)
-    assert len(get_folder(tmp_path/'d'))==12
-
-def test_deep_nesting_and_speed(tmp_path):
-    d = tmp_path/'c0'
-    for _ in range(60): d = d/'x'
-    image(d/'deep.png'); image(tmp_path/'c0/a.png', 'blue'); image(tmp_path/'c1/a.png', 'green')
-    for i in range(3000): (tmp_path/f'c1/{i}.jpg').write_bytes(i.to_bytes(2,'big'))
-    t = time.time()
-    assert len(get_folder(tmp_path))==3003
-    assert time.time()-t<5
-
-def test_large_equal_beginnings_are_told_apart(tmp_path):
-    for name,tail in (('a',b'1'), ('b',b'2'), ('c',b'1')): (tmp_path/name).write_bytes(bytes(50_000)+tail)
-    a,b,c = same_bytes([tmp_path/n for n in 'abc'])
-    assert a==c!=b
-
-@pytest.mark.parametrize('mode,ext,color', [('1','png',1), ('L','png',200), ('LA','png',(9,255)), ('P','gif',3), ('I','tif',70_000), ('F','tif',.5),
-    ('I;16','png',40_000), ('HSV','tif' ,(9,9,9)), ('YCbCr','jpg',(9,9,9)), ('LAB','tif',(200,128,128)), ('CMYK','tif',(0,0,0,0)), ('RGBA','webp',(9,9,9,9))])
-def test_every_mode_becomes_rgb(tmp_path, mode, ext, color):
-    img = Image.new(mode, (9,7), color)
-    try: img.save(tmp_path/f'x.{ext}')
-    except OSError: img.convert('RGB').save(tmp_path/f'x.{ext}')
-    got = open_image(tmp_path/f'x.{ext}')
-    assert (got.mode,got.size)==('RGB',(9,7))
-
-def test_scale_grey():
-    ramp = np.linspace(0, 1, 11)
-    for white in (1., 255, 1023, 4095, 65535): assert list(scale_grey(ramp*white)[[0,5,10]]) in ([0,128,255],[0,127,255])
-    assert list(scale_grey(30_000+ramp*1000)[[0,10]])==[0,255]     # faint: stretched
-    assert list(scale_grey(-5+ramp*10)[[0,10]])==[0,255]           # signed: stretched
-    assert list(scale_grey(np.array([np.nan,0,np.inf,1])))==[0,0,0,255]
-    assert set(scale_grey(np.full(4, 40_000)))=={156}              # even: nothing to stretch
-
-def test_open_image_one_line_errors(tmp_path):
-    Image.effect_noise((99,99), 60).save(tmp_path/'x.png')
-    whole = (tmp_path/'x.png').read_bytes()
-    for n in (0, 10, 60, len(whole)//2):
-        (tmp_path/'cut.png').write_bytes(whole[:n])
-        with pytest.raises(ValueError) as e: open_image(tmp_path/'cut.png')
-        assert 'cut.png' in str(e.value) and '\n' not in str(e.value)
-    (tmp_path/'prog.png').write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n') # a program under a picture's name
-    with pytest.raises(ValueError): open_image(tmp_path/'prog.png')
-
-def test_draft_reads_less_of_a_jpeg(tmp_path):
-    Image.effect_noise((800,600), 60).save(tmp_path/'x.jpg')
-    assert open_image(tmp_path/'x.jpg', draft=64).size==(100,75)
-    assert open_image(tmp_path/'x.jpg').size==(800,600)
-
-def test_notes_when_parts_are_taken_for_classes(tmp_path):
-    for c in ('train','test'):
-        for i in range(6): image(tmp_path/c/f'{i}.png', (len(c),i*9,0))
-    assert 'parts of a split' in get_folder(tmp_path).notes[0]
+def test_joined_is_what_walking_the_links_gives():
+    rng = np.random.default_rng(0)
+    for n in (1,2,30):
+        pairs = rng.integers(n, size=(n//2,2)).tolist()
+        group = list(range(n))
+        for _ in range(n):
+            for i,j in pairs: group[i] = group[j] = min(group[i], group[j])
+        assert list(linked(n, pairs))==[sorted(set(group)).index(g) for g in group]
 
 def test_stratified_split_of_odd_groups():
     labels = list('aaaaaaaaaabbbbbbbbbbcc')

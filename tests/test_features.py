@@ -6,7 +6,7 @@ import torch
 from siamese_nb.backbones import fingerprint, freeze, make_backbone
 from siamese_nb.data_split import Items, get_digits
 from siamese_nb.features import embed_views, extract, in_order
-from siamese_nb.pairs import Transform
+from siamese_nb.images import Transform
 
 SMALL = Transform(16)
 
