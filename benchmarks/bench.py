@@ -10,10 +10,6 @@ from torchvision import transforms
 from siamese_nb.data_split import *
 from siamese_nb.folders import *
 from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
 from siamese_nb.pairs import *
 from siamese_nb.model import *
 from siamese_nb.backbones import *

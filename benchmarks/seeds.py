@@ -6,14 +6,11 @@ from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.folders import *
 from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
 from siamese_nb.eval import draw_pairs
 from siamese_nb.backbones import *
+from siamese_nb.recipes import *
 from siamese_nb.retrieval import evaluate
-from siamese_nb.run import *
+from siamese_nb.run import frozen_embeddings
 from siamese_nb.train import embed_rows
 
 def one(items, backbone, protocol, seed):

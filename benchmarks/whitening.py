@@ -7,10 +7,6 @@ from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.folders import *
 from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
 from siamese_nb.backbones import *

@@ -19,8 +19,6 @@ from sklearn.base import BaseEstimator,TransformerMixin
 from .data_split import *
 from .folders import *
 from .images import *
-from .folders import *
-from .images import *
 from .pairs import *
 from .model import *
 from .backbones import *

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data_split import *
 from .folders import *
-from .folders import *
 from .pairs import *
 from .model import *
 from .backbones import *

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['jitter', 'train_split', 'torch_threads', 'train_images', 'train_head', 'within_covariance', 'whiten', 'pair_owners',
-           'whiten_head']
+           'whiten_head', 'Inputs', 'read_inputs', 'read_pixels', 'make_head', 'train_inputs']
 
 # %% ../nbs/04c_recipes.ipynb #bbe4fd4d
 from contextlib import contextmanager
@@ -13,7 +13,6 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .pairs import *
-from .batches import *
 from .batches import *
 from .model import *
 from .loss import *
@@ -154,3 +153,76 @@ def whiten_head(
     whiten(head, features[torch.from_numpy(rows)], owner)
     preset = dict(lr=3e-6, wd=0., p=32, k=4, patience=3, tolerance=0., check_start=True, every_image=True)
     with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)
+
+# %% ../nbs/04c_recipes.ipynb #154a2c3b
+import os,time
+from dataclasses import dataclass
+from tqdm.auto import tqdm
+from .data_split import *
+from .images import *
+from .features import *
+
+# %% ../nbs/04c_recipes.ipynb #5ce5347c
+@dataclass
+class Inputs:
+    "What the trainable part of a network reads"
+    items:Items # the images that could be read
+    x:torch.Tensor # a row per image: (n, views, dim) features, or (n, views, 3, size, size) uint8 pixels
+    net:SiameseNet # backbone, head and transform
+    unread:list # (path, why) of images that could not be read
+    seconds:float # reading and embedding
+
+    @property
+    def model(self): return self.net.head if self.net.backbone.frozen else self.net
+
+# %% ../nbs/04c_recipes.ipynb #674d953d
+def read_inputs(
+    items:Items, # a table of images
+    backbone:Backbone, # frozen if pretrained
+    head:torch.nn.Module, # features to embeddings
+    views:tuple=('squash',), # how each image is looked at
+    device=None, # where the backbone runs
+    workers:int=0, # threads that read; 0: one a core
+)->Inputs:
+    "Read every image once: as features of a frozen backbone, else as small pictures"
+    start,transform = time.perf_counter(),Transform(size=backbone.size, views=views)
+    if backbone.frozen: x,ok = extract(backbone, items, transform, device, workers)
+    else: x,ok = read_pixels(items, transform, workers)
+    unread = [(items.paths[i], 'cannot be read') for i in np.flatnonzero(~ok)]
+    if not ok.any(): raise ValueError(f'{items.root}: none of {len(items)} images can be read: check the files')
+    return Inputs(items.take(ok), x[torch.from_numpy(ok)], SiameseNet(backbone, head, transform), unread, time.perf_counter()-start)
+
+# %% ../nbs/04c_recipes.ipynb #16696b7c
+def read_pixels(
+    items:Items, # a table of images
+    transform:Transform, # size and views
+    workers:int=0, # processes that read; 0: this one
+)->tuple: # uint8 pixels (n, views, 3, size, size), and which images could be read
+    "Every image as a small picture in memory"
+    x = torch.zeros(len(items), len(transform.views), 3, transform.size, transform.size, dtype=torch.uint8)
+    ok = np.zeros(len(items), bool)
+    with tqdm(total=len(items), desc='read', unit='image', delay=1, disable=os.environ.get('TQDM_DISABLE')=='1') as bar:
+        for i,views in view_loader(items, transform, workers=workers):
+            x[i],ok[i] = views,True
+            bar.update(len(i))
+    return x,ok
+
+# %% ../nbs/04c_recipes.ipynb #8fb3c438
+def make_head(
+    backbone:Backbone, # its features go into the head
+    new_classes:bool, # will the network be used on classes that it has not met?
+)->Head: # untrained
+    "The head that suits"
+    if not backbone.frozen: return Head(backbone.dim)
+    return Head(backbone.dim, backbone.dim, hidden=0) if new_classes else Head(backbone.dim, dropout=.3)
+
+# %% ../nbs/04c_recipes.ipynb #80ece469
+def train_inputs(
+    inputs:Inputs, # its network is trained in place
+    split:np.ndarray, # part of each image
+    new_classes:bool, # as for the head
+    **kwargs # epochs, pairs, seed, out, resume, device: for `train_split` and `fit`
+)->History:
+    "Train the whole network on pixels, or a head on features"
+    recipe = train_images if not inputs.net.backbone.frozen else whiten_head if new_classes else train_head
+    return recipe(inputs.model, inputs.x, inputs.items.y, split, **{k:v for k,v in kwargs.items() if v is not None})

@@ -17,8 +17,6 @@ from fastcore.basics import patch
 from .data_split import *
 from .folders import *
 from .images import *
-from .folders import *
-from .images import *
 from .pairs import *
 from .features import *
 

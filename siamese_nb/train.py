@@ -23,7 +23,6 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 from .pairs import *
 from .batches import *
-from .batches import *
 from .model import *
 from .loss import *
 
