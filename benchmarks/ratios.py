@@ -1,0 +1,81 @@
+"Ours and another way to do the same, in one process, taking turns."
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import torch
+from torchvision import transforms
+from siamese_nb.images import *
+from siamese_nb.model import *
+from siamese_nb.backbones import *
+from siamese_nb.features import *
+from siamese_nb.loss import *
+from siamese_nb.retrieval import retrieval
+from siamese_nb.search import nearest
+from timing import python,row,seconds
+
+def usual(size=224):
+    "The usual chain of Pillow transforms"
+    return transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize([.485,.456,.406], [.229,.224,.225])])
+
+def unit(n, dim=128):
+    "Embeddings of length one"
+    return torch.nn.functional.normalize(torch.randn(n, dim, generator=torch.Generator().manual_seed(0)), dim=1)
+
+def read_all(items, transform, idx):
+    "Read images on all cores and let go of them"
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(ItemViews(items, transform).__getitem__, np.asarray(idx).tolist()): pass
+
+def reading(items, n):
+    "Images to network input, one thread: our fast path against the usual chain of Pillow transforms"
+    squash,chain,idx = Transform(224),usual(),range(n)
+    t,u = seconds(lambda: [squash(read_image(items, i, 224)) for i in idx], lambda: [chain(items.open(i)) for i in idx], rounds=2)
+    return row('read and resize', n, 'images', 'read_image + Transform', 'Pillow + Resize + ToTensor + Normalize', t, u)
+
+def embedding(items, n):
+    "Embedding a folder, against what its two costs allow when they share the cores: 1/(1/read + 1/model)"
+    bb,squash,idx = make_backbone('efficientnet_lite0'),Transform(224),np.arange(n)
+    pixels = torch.stack([squash(read_image(items, i, 224))[0] for i in idx])
+    fast = fused(bb, bf16=fast_bf16('cpu')).eval()
+    @torch.inference_mode()
+    def model():
+        for x in pixels.split(8): fast(x)
+    t,r,m = seconds(lambda: extract(bb, items.take(idx), squash, cache=False), lambda: read_all(items, squash, idx), model, rounds=2)
+    return row('embed a folder', n, 'images', 'extract', f'both costs alone: reading {n/r:,.0f}/s, model {n/m:,.0f}/s', t, r+m)
+
+def pml_loss(n, dim=128):
+    "All-pairs contrastive loss, forwards and backwards"
+    from pytorch_metric_learning.distances import LpDistance
+    from pytorch_metric_learning.losses import ContrastiveLoss
+    e,y = unit(n, dim).requires_grad_(),torch.arange(n)//4
+    mine,theirs = AllPairsContrastive(1., 0.),ContrastiveLoss(0., 1., distance=LpDistance(normalize_embeddings=False))
+    t,u = seconds(lambda: mine(e, y).backward(), lambda: theirs(e, y).backward(), rounds=30)
+    return row(f'contrastive loss, {n} embeddings', n*(n-1)//2, 'pairs', 'AllPairsContrastive', 'pytorch-metric-learning', t, u)
+
+def pml_map(n):
+    "Recall@1 and MAP@R by leave-one-out"
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+    e,y = unit(n),torch.arange(n)%100
+    calc = AccuracyCalculator(include=('precision_at_1','mean_average_precision_at_r'), k='max_bin_count', device=torch.device('cpu'))
+    t,u = seconds(lambda: retrieval(e, y.numpy()), lambda: calc.get_accuracy(e, y), rounds=3)
+    return row(f'recall@1 and MAP@R, {n:,} images', n, 'queries', 'retrieval', 'pytorch-metric-learning with faiss', t, u)
+
+def faiss_search(n, queries=64):
+    "Five nearest of n vectors, exactly"
+    import faiss
+    e,q = unit(n).numpy(),unit(queries).flip(1).numpy()
+    index = faiss.IndexFlatL2(e.shape[1])
+    index.add(e)
+    t,u = seconds(lambda: nearest(q, e, 5), lambda: index.search(q, 5), rounds=2)
+    return row(f'five nearest of {n:,}', queries, 'queries', 'nearest', 'faiss-cpu flat', t, u)
+
+def importing(rounds=4):
+    "What the package adds to the import of torch and torchvision, in fresh processes"
+    t,u = seconds(lambda: python('-c', 'import siamese_nb.compare'), lambda: python('-c', 'import torch, torchvision'), rounds=rounds)
+    return row('import', 1, 'imports', 'import siamese_nb.compare', 'import torch, torchvision', t, u)
+
+def ratios(items, n, quick):
+    "All rows; without images, those that need none"
+    if items: yield from (reading(items, n), embedding(items, n))
+    yield from (pml_loss(128), pml_loss(512), pml_map(2000 if quick else 10_000))
+    for k in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000): yield faiss_search(k)
+    yield importing(1 if quick else 4)
