@@ -26,8 +26,8 @@ def picture(table, file):
 def keep(rows, out, name, digits=3):
     "A table as CSV, shown too"
     table = pd.DataFrame(rows)
-    numbers = table.select_dtypes('number').columns
-    table[numbers] = table[numbers].map(lambda v: float(f'{v:.{digits}g}') if v<10**digits else round(v))
+    numbers = table.select_dtypes('float').columns
+    table[numbers] = table[numbers].map(lambda v: round(v) if v>=10**digits else float(f'{v:.{digits}g}'))
     table.to_csv(out/f'{name}.csv', index=False)
     print(f'\n{name}', table.to_string(index=False), sep='\n', flush=True)
     return table

@@ -78,7 +78,7 @@ def with_slopes(table):
 def picture(table, file):
     "Seconds against work, a panel each, beside a line of slope one"
     import matplotlib.pyplot as plt
-    use_style()
+    from matplotlib.ticker import EngFormatter,LogLocator
     kinds = list(dict.fromkeys(table['what']))
     fig,axs = plt.subplots(-(-len(kinds)//3), 3, figsize=(9, 2.6*-(-len(kinds)//3)), layout='constrained', squeeze=False)
     for ax in axs.flat[len(kinds):]: ax.set_axis_off()
@@ -86,9 +86,13 @@ def picture(table, file):
         t = table[table['what']==what]
         n,s = t['n'].to_numpy(float),t['seconds'].to_numpy()
         ax.loglog(n, s[-1]*n/n[-1], ls='--', lw=1, color='#999999', label='linear')
-        ax.loglog(n, s, 'o-', color='#0072B2', label='measured')
-        ax.set(title=f'{what}: slope {t["slope"].iloc[0]:.2f}', xlabel=t['unit'].iloc[0], ylabel='seconds')
-    axs.flat[0].legend(fontsize=8)
+        ax.loglog(n, s, 'o-', color='#0072B2', label=f'slope {t["slope"].iloc[0]:.2f}')
+        ax.minorticks_off()
+        ax.set_xticks(n, [EngFormatter(places=0, sep='')(v) for v in n])
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.yaxis.set_major_formatter('{x:g}')
+        ax.set(title=what, xlabel=t['unit'].iloc[0], ylabel='seconds')
+        ax.legend(fontsize=8)
     fig.savefig(file, dpi=100)
     plt.close(fig)
 
