@@ -178,13 +178,14 @@ def hardest(
 # %% ../nbs/05b_retrieval.ipynb #b9a033f2
 def flat_map(
     e, # embeddings, (n, dim)
-    seed:int=42
+    seed:int=42,
+    steps:int=500 # of t-SNE
 )->np.ndarray: # positions, (n, 2)
     "t-SNE of the embeddings (of their first 50 principal components); plain PCA below 10 images."
     e = np.asarray(e, dtype=np.float32)
     if len(e) < 10: return np.pad(PCA(min(2, *e.shape)).fit_transform(e), ((0,0),(0,2)))[:,:2]
     e = PCA(min(50, *e.shape), random_state=seed).fit_transform(e)
-    return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed).fit_transform(e)
+    return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed, max_iter=steps).fit_transform(e)
 
 # %% ../nbs/05b_retrieval.ipynb #e70c55e9
 def name_classes(
