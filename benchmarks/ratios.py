@@ -78,4 +78,4 @@ def ratios(items, n, quick):
     if items: yield from (reading(items, n), embedding(items, n))
     yield from (pml_loss(128), pml_loss(512), pml_map(2000 if quick else 10_000))
     for k in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000): yield faiss_search(k)
-    yield importing(1 if quick else 4)
+    yield importing(1 if quick else 2)
