@@ -72,10 +72,12 @@ class Backbone(nn.Module):
         dim:int, # features per image
         size:int=224, # side of the square input, in pixels
         mean:tuple=(.485,.456,.406), # of the pixels, scaled to 0..1
-        std:tuple=(.229,.224,.225) # of the pixels, scaled to 0..1
+        std:tuple=(.229,.224,.225), # of the pixels, scaled to 0..1
+        classifier:nn.Linear|None=None # the layer that named ImageNet's classes, which `forward` leaves out
     ):
         super().__init__()
         self.net,self.name,self.dim,self.size,self.why,self.origin = net,name,dim,size,'',{}
+        self.__dict__['classifier'] = classifier # no part of the network: its state stays what it is
         self.register_buffer('mean', torch.tensor(mean).view(3,1,1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3,1,1), persistent=False)
 
@@ -135,21 +137,25 @@ class Head(nn.Module):
         dim_in:int, # features per image
         dim:int=128, # embedding size
         hidden:int=512, # size of the hidden layer; 0: one linear layer
-        dropout:float=0. # share of the inputs of each layer dropped while training
+        dropout:float=0., # share of the inputs of each layer dropped while training
+        classes:int=0 # classes that the backbone can name, if its names are to count; see `name_with`
     ):
         super().__init__()
-        self.config = dict(dim_in=dim_in, dim=dim, hidden=hidden, dropout=dropout)
+        self.config = dict(dim_in=dim_in, dim=dim, hidden=hidden, dropout=dropout, classes=classes)
+        self.dim = dim + classes
         self.register_buffer('shift', torch.zeros(dim_in))
         self.register_buffer('scale', torch.full((dim_in,), dim_in**.5))
         layers = [nn.Linear(dim_in, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
         self.net = nn.Sequential(nn.Dropout(dropout), *layers)
+        if classes:
+            for name,shape in dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=()).items(): self.register_buffer(f'names_{name}', torch.zeros(shape))
 
     def forward(self,
         x:Tensor # features, shape (n,dim_in), or (n,V,dim_in) for V views
     )->Tensor: # embeddings of length 1, shape (n,dim)
-        x = (normalize(_full(x), dim=-1) - self.shift)*self.scale
-        e = normalize(_full(self.net(x)), dim=-1)
-        return e if e.ndim == 2 else normalize(e.mean(1), dim=-1)
+        e = normalize(_full(self.net((normalize(_full(x), dim=-1) - self.shift)*self.scale)), dim=-1)
+        if e.ndim == 3: e = normalize(e.mean(1), dim=-1)
+        return normalize(torch.cat([e, self.names_share*self.names(x)], 1), dim=-1) if self.config['classes'] else e
 
 # %% ../nbs/02_model.ipynb #684b6c0b
 @patch
@@ -161,6 +167,25 @@ def fit_inputs(self:Head,
     x = normalize(_full(x), dim=-1).flatten(0,-2)
     self.shift.copy_(x.mean(0))
     self.scale.copy_(1/(x.std(0) + 1e-3*x.std()))
+    return self
+
+# %% ../nbs/02_model.ipynb #9caba8ba
+@patch
+@torch.no_grad()
+def names(self:Head,
+    x:Tensor # features, shape (n,dim_in) or (n,V,dim_in), not normalised
+)->Tensor: # shape (n,classes)
+    "Square roots of the probabilities that the backbone's own classifier gives, less their mean."
+    p = torch.softmax(_full(x)@self.names_weight.T + self.names_bias, -1)
+    return (p if p.ndim == 2 else p.mean(1)).sqrt() - self.names_mean
+
+@patch
+def name_with(self:Head,
+    classifier:nn.Linear # features to classes
+)->Head: # the head itself
+    "Take over the layer that names classes."
+    self.names_weight.copy_(classifier.weight.detach())
+    self.names_bias.copy_(classifier.bias.detach())
     return self
 
 # %% ../nbs/02_model.ipynb #01e65a81

@@ -28,7 +28,7 @@ def save_model(
     now = tensor_hashes(bb)
     own |= {f'backbone.{k}':v for k,v in bb.state_dict().items() if bb.origin.get(k) != now[k]}
     facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin), transform=net.transform.to_dict(),
-                 head=net.head.config, dim=net.head.config['dim'], distance='euclidean', polarity='0 same, 1 different') | (meta or {})
+                 head=net.head.config, dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different') | (meta or {})
     text = {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()}
     text |= dict(format='siamese_nb', format_version=str(FORMAT), json=json.dumps([k for k,v in facts.items() if not isinstance(v, str)]))
     with replacing(file) as tmp: save_file({k:v.detach().cpu().contiguous() for k,v in own.items()}, tmp, text)

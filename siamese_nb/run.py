@@ -30,6 +30,8 @@ from .features import *
 from .model_file import *
 from .train import *
 from .recipes import *
+from .new_classes import *
+from .inputs import *
 from .eval import *
 from .retrieval import *
 from .figures import save_graphs

@@ -1,4 +1,4 @@
-"How much shrinkage and centring whitening wants, chosen inside the training classes: no validation or test class is looked at. Writes graphs/seeds/whitening.csv."
+"What whitening and names want (shrinkage, centring, share), chosen inside the training classes: no validation or test class is looked at. Writes graphs/seeds/new_classes.csv."
 from itertools import product
 from pathlib import Path
 import numpy as np
@@ -11,8 +11,8 @@ from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
 from siamese_nb.backbones import *
 from siamese_nb.features import *
+from siamese_nb.new_classes import whiten
 from siamese_nb.pairs import *
-from siamese_nb.recipes import whiten
 from siamese_nb.train import embed_rows
 
 def folds(y, n, rng):
@@ -28,15 +28,20 @@ def main(root:str=None, # where Caltech-101 lies
     "Measure, print, write"
     items,bb,rows = get_caltech101(root, 'clean'),make_backbone('efficientnet_lite0'),[]
     x,_ = extract(bb, items, Transform(bb.size, ('squash','crop')))
+    head = Head(bb.dim, bb.dim, hidden=0, classes=bb.classifier.out_features).name_with(bb.classifier)
     for seed in range(first, first+n):
         train = np.flatnonzero(make_split(items, 'unseen', seed)=='train')
         y = np.unique(items.y[train], return_inverse=True)[1]
         for fit,ask in folds(y, n, np.random.default_rng(seed)):
             a,b,t = frozen_pairs(y[ask], 8000, seed)
-            for shrinkage,centre in product((.5,.8,.9,.95,1.), (0.,.5,.75,1.)):
-                head = whiten(Head(bb.dim, bb.dim, hidden=0), x[train[fit]], y[fit], shrinkage, centre)
-                rows.append(dict(seed=seed, shrinkage=shrinkage, centre=centre, eer=equal_error_rate(pair_distances(embed_rows(head, x[train[ask]]), a, b), t)))
+            for shrinkage,centre in product((.8,.9,.95,1.), (0.,.5,.75,1.)):
+                whiten(head, x[train[fit]], y[fit], shrinkage, centre)
+                for share in (0.,.3,.45,.6,.75,.9):
+                    head.names_share.fill_(share)
+                    eer = equal_error_rate(pair_distances(embed_rows(head, x[train[ask]]), a, b), t)
+                    rows.append(dict(seed=seed, shrinkage=shrinkage, centre=centre, share=share, eer=eer))
     Path(out).mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
-    table.to_csv(Path(out)/'whitening.csv', index=False)
-    print(table.pivot_table(index='shrinkage', columns='centre', values='eer').round(4))
+    table.to_csv(Path(out)/'new_classes.csv', index=False)
+    mean = table.groupby(['shrinkage','centre','share'])['eer'].mean()
+    print(mean.unstack().round(4).to_string(), 'lowest:', mean.nsmallest(5).round(4).to_string(), sep='\n')
