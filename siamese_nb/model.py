@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['distance', 'distance_matrix', 'best_device', 'fast_bf16', 'autocast', 'get_device', 'Backbone', 'conv_block',
-           'TinyNet', 'tiny_backbone', 'Head', 'SiameseNet']
+           'TinyNet', 'tiny_backbone', 'Head', 'Heads', 'head_from', 'SiameseNet']
 
 # %% ../nbs/02_model.ipynb #40afac7b
 from contextlib import nullcontext
@@ -187,6 +187,34 @@ def name_with(self:Head,
     self.names_weight.copy_(classifier.weight.detach())
     self.names_bias.copy_(classifier.bias.detach())
     return self
+
+# %% ../nbs/02_model.ipynb #1930f544
+class Heads(nn.Module):
+    "Several heads side by side: the squared distance is the weighted mean of theirs."
+    def __init__(self,
+        heads:list[Head], # that read the same features
+        weights:list[float]|None=None # of each, with the sum 1; None: all alike
+    ):
+        super().__init__()
+        self.heads,self.dim,self.config = nn.ModuleList(heads),sum(h.dim for h in heads),dict(heads=[h.config for h in heads])
+        self.register_buffer('weights', torch.tensor(weights or [1/len(heads)]*len(heads)))
+
+    def forward(self,
+        x:Tensor # features, shape (n,dim_in) or (n,V,dim_in)
+    )->Tensor: # embeddings of length 1, shape (n,dim)
+        return torch.cat([h(x)*w.sqrt() for h,w in zip(self.heads, self.weights)], -1)
+
+    def fit_inputs(self, x): # as of one head
+        "Standardise what comes into those heads that learn."
+        for h in self.heads:
+            if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
+        return self
+
+def head_from(
+    config:dict # `config` of a head or of several
+)->Head|Heads: # with random weights
+    "The head that a configuration describes."
+    return Heads([Head(**c) for c in config['heads']]) if 'heads' in config else Head(**config)
 
 # %% ../nbs/02_model.ipynb #01e65a81
 class SiameseNet(nn.Module):

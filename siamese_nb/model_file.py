@@ -61,7 +61,7 @@ def load_model(
     tensors = load_file(file)
     part = lambda p: {k[len(p):]:v for k,v in tensors.items() if k.startswith(p)}
     try:
-        bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),Head(**meta['head']),Transform.from_dict(meta['transform'])
+        bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),head_from(meta['head']),Transform.from_dict(meta['transform'])
         head.load_state_dict(part('head.'))
         bb.load_state_dict(part('backbone.'), strict=False)
     except (RuntimeError, KeyError, TypeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e

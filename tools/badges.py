@@ -1,4 +1,4 @@
-"Give every numbered notebook, after its title, badges that open it on Colab and Kaggle, and the cell that installs the package there."
+"Give every numbered notebook, after its title, badges that open it on Colab and Kaggle, the cell that installs the package there, and the line that says where in the whole it stands."
 import json,re
 from nbdev.config import get_config
 
@@ -18,11 +18,25 @@ from importlib.util import find_spec
 if not find_spec('{cfg.lib_name}'):
     %pip install -q git+{cfg.git_url}'''
 
+STAGES = {'00':'data', '01':'pairs', '02':'model', '03':'loss', '04':'training', '05':'evaluation', '06':'compare', '07':'report', '08':'run'}
+BESIDE = {'09':'who is this?', '10':'explain', '11':'speed', '12':'the road'}
+
+def where(name, names):
+    "The data flow, with the stage of one notebook opened and marked"
+    def stage(number, title):
+        inside = [n for n in names if n.startswith(number)]
+        if not name.startswith(number): return f'[{title}]({inside[0]})'
+        if len(inside)==1: return f'**{title}**'
+        part = lambda n: n[:-6].split('_', 1)[1].replace('_', ' ')
+        return f'{title} (' + ' · '.join(f'**{part(n)}**' if n==name else f'[{part(n)}]({n})' for n in inside) + ')'
+    flow = 'images → ' + ' → '.join(stage(k, v) for k,v in STAGES.items())
+    return flow + '<br>beside it: ' + ' · '.join(stage(k, v) for k,v in BESIDE.items() if any(n.startswith(k) for n in names))
+
 def cell(kind, cid, src):
     new = dict(cell_type=kind, id=cid, metadata={}, source=src.splitlines(True))
     return new if kind=='markdown' else {**new, 'execution_count':None, 'outputs':[]}
 
-def add(fn):
+def add(fn, names):
     "Write the cells, or write them anew"
     nb = json.loads(fn.read_text(encoding='utf-8'))
     cells = [c for c in nb['cells'] if not own.search(''.join(c['source']))]
@@ -31,7 +45,11 @@ def add(fn):
         cells[0]['source'] = title.splitlines(True)
         cells.insert(1, cell('markdown', 'where', rest))
     nb['cells'] = [cells[0], cell('markdown', 'badges', badges(fn.name)), cell('code', 'install', install), *cells[1:]]
+    for c in nb['cells']:
+        src = ''.join(c['source'])
+        if c['cell_type']=='markdown' and src.startswith('images → '): c['source'] = (where(fn.name, names)+src[src.find('\n'):] if '\n' in src else where(fn.name, names)).splitlines(True)
     fn.write_text(json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True)+'\n', encoding='utf-8')
 
 if __name__=='__main__':
-    for fn in sorted(cfg.nbs_path.glob('[0-9]*.ipynb')): add(fn)
+    notebooks = sorted(cfg.nbs_path.glob('[0-9]*.ipynb'), key=lambda f: f.name.replace('_', ' '))
+    for fn in notebooks: add(fn, [f.name for f in notebooks])
