@@ -78,12 +78,13 @@ def computed_head(
 def make_head(
     backbone:Backbone, # its features go into the head
     new_classes:bool, # will the network be used on classes that it has not met?
-    n:int=3 # heads that learn, side by side
+    n:int|None=None # heads that learn, side by side; None: three, or one beside a computed head
 )->Head|Heads: # untrained
     "The head that suits"
     if not backbone.frozen: return Head(backbone.dim)
+    n = n or (1 if new_classes else 3)
     learn = [Head(backbone.dim, dropout=.3) for _ in range(n)]
-    return Heads([computed_head(backbone), *learn], [.9, *[.1/n]*n]) if new_classes else Heads(learn)
+    return Heads([computed_head(backbone), *learn], [.95, *[.05/n]*n]) if new_classes else Heads(learn)
 
 # %% ../nbs/04e_inputs.ipynb #80ece469
 def train_inputs(

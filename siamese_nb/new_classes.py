@@ -53,13 +53,14 @@ def choose(
     dial:Tensor, # a buffer of the model, which is left at the best value
     values, # to choose from; the first of equals is taken
     model, # rows -> embeddings, with that buffer inside
-    check # embed function -> row with valid_auc; see `frozen_check`
+    check # embed function -> row of a history; see `frozen_check`
 )->float|list: # the value
     "The setting that validation pairs like best"
-    def auc(value):
+    def merit(value):
         dial.copy_(torch.as_tensor(value))
-        return check(model)['valid_auc']
-    best = max(values, key=auc)
+        row = check(model)
+        return row['valid_accuracy'],row['valid_auc']
+    best = max(values, key=merit)
     dial.copy_(torch.as_tensor(best))
     return best
 
@@ -74,7 +75,7 @@ def pair_owners(
 
 # %% ../nbs/04d_new_classes.ipynb #e04d92a4
 def train_new_classes(
-    heads:Heads, # first a linear one that is computed and does not learn, then those that learn
+    heads:Heads, # first a linear one that is computed, then those that learn
     features:Tensor, # cached (n, views, dim)
     y:np.ndarray, # class of every image
     split:np.ndarray, # 'train', 'valid' or 'test' for every image
@@ -83,12 +84,12 @@ def train_new_classes(
     **kwargs # for `train_head`
 )->History: # a row per epoch
     "Heads for classes that training does not meet: one computed, others trained and given a small vote"
-    rows,computed = np.flatnonzero(np.asarray(split)=='train'),heads.heads[0]
+    rows,computed = np.flatnonzero(np.asarray(split)=='train'),heads.heads[0].requires_grad_(False)
     rows,owner = pair_owners(pairs['train']) if pairs else (rows, np.asarray(y)[rows])
     whiten(computed, features[torch.from_numpy(rows)], owner)
     check = torch.no_grad()(frozen_check(features, y, split, pairs=pairs, seed=seed))
     if computed.config['classes']: choose(computed.names_share, (0., .6), computed, check)
     history = train_head(heads, features, y, split, pairs=pairs, seed=seed, **kwargs)
-    votes = [(1-v, *[v/(len(heads.heads)-1)]*(len(heads.heads)-1)) for v in (.1, 0., .2)]
+    votes = [(1-v, *[v/(len(heads.heads)-1)]*(len(heads.heads)-1)) for v in (.05, 0., .1)]
     choose(heads.weights, votes, heads, check)
     return history
