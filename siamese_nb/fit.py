@@ -170,7 +170,8 @@ def make_optimizer(
     groups = param_groups(model, lr, wd, lrs)
     own = list(loss.parameters()) if isinstance(loss, nn.Module) else []
     if own: groups.append(dict(params=own, lr=lr, weight_decay=0.))
-    return optimizer(groups)
+    quick = dict(fused=True) if optimizer in (torch.optim.Adam, torch.optim.AdamW) else {} # one pass over each tensor instead of ten
+    return optimizer(groups, **quick)
 
 # %% ../nbs/04b_fit.ipynb #e5fb58cb
 def fit(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['distance', 'distance_matrix', 'best_device', 'fast_bf16', 'autocast', 'get_device', 'Backbone', 'conv_block',
-           'TinyNet', 'tiny_backbone', 'Head', 'Heads', 'head_from', 'SiameseNet']
+           'TinyNet', 'tiny_backbone', 'Dropout', 'Head', 'Heads', 'head_from', 'SiameseNet']
 
 # %% ../nbs/02_model.ipynb #40afac7b
 from contextlib import nullcontext
@@ -130,6 +130,23 @@ def train(self:Backbone,
         if ps and not any(p.requires_grad for p in ps): m.eval()
     return self
 
+# %% ../nbs/02_model.ipynb #be1a44fc
+class Dropout(nn.Module):
+    "Zero a random share of the numbers while training, and scale the others up."
+    def __init__(self,
+        p:float=.5 # the share, to the nearest 1/256
+    ):
+        super().__init__()
+        self.cut = round(256*p)
+
+    def forward(self, x):
+        if not (self.training and self.cut): return x
+        eights = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device).random_(-2**63, None) # each of them eight random bytes
+        keep = eights.view(torch.uint8)[:x.numel()].view(x.shape) >= self.cut
+        return x*keep*(256/(256 - self.cut))
+
+    def extra_repr(self): return f'p={self.cut/256:.3f}' 
+
 # %% ../nbs/02_model.ipynb #a74046fd
 class Head(nn.Module):
     "Features to an embedding of length 1; the embeddings of several views of an image are averaged."
@@ -145,8 +162,8 @@ class Head(nn.Module):
         self.dim = dim + classes
         self.register_buffer('shift', torch.zeros(dim_in))
         self.register_buffer('scale', torch.full((dim_in,), dim_in**.5))
-        layers = [nn.Linear(dim_in, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
-        self.net = nn.Sequential(nn.Dropout(dropout), *layers)
+        layers = [nn.Linear(dim_in, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
+        self.net = nn.Sequential(Dropout(dropout), *layers)
         if classes:
             for name,shape in dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=()).items(): self.register_buffer(f'names_{name}', torch.zeros(shape))
 
