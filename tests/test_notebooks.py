@@ -1,0 +1,20 @@
+"What the site's builder asks of a notebook."
+import ast,json
+from pathlib import Path
+import pytest
+
+notebooks = sorted((Path(__file__).parents[1]/'nbs').glob('*.ipynb'))
+
+def cells(fn, kind): return [''.join(c['source']) for c in json.loads(fn.read_text(encoding='utf-8'))['cells'] if c['cell_type']==kind]
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_imports_stand_alone(fn):
+    for src in cells(fn, 'code'): # the builder runs again, without the cells above it, any cell that holds an import
+        if '#| hide' in src or '#| export' in src: continue
+        kinds = {isinstance(o, (ast.Import, ast.ImportFrom)) for o in ast.parse(src).body}
+        assert kinds != {True, False}, f'imports belong into a cell of their own:\n{src}'
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_title_stands_alone(fn):
+    lines = cells(fn, 'markdown')[0].strip().splitlines()
+    assert lines[0].startswith('# ') and all(not o or o.startswith('>') for o in lines[1:]), 'the first cell holds the title and the `>` line'
