@@ -63,7 +63,9 @@ def file(self:Items, i:int)->Path|None:
     return None if self.root is None else Path(self.root)/self.paths[i]
 
 @patch
-def take(self:Items, idxs)->Items: # numbers or a mask
+def take(self:Items,
+    idxs # numbers of rows, or a mask
+)->Items:
     "A table of some of the images, with class codes `y` counted anew."
     idxs = np.arange(len(self))[np.asarray(idxs)]
     some = lambda o: None if o is None else o[idxs]

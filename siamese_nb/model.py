@@ -221,7 +221,9 @@ class Heads(nn.Module):
     )->Tensor: # embeddings of length 1, shape (n,dim)
         return torch.cat([h(x)*w.sqrt() for h,w in zip(self.heads, self.weights)], -1)
 
-    def fit_inputs(self, x): # as of one head
+    def fit_inputs(self,
+        x:Tensor # features of training images, as for one head
+    ): # the heads themselves
         "Standardise what comes into those heads that learn."
         for h in self.heads:
             if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
