@@ -8,7 +8,7 @@ from siamese_nb.folders import *
 from siamese_nb.images import *
 from siamese_nb.eval import draw_pairs
 from siamese_nb.backbones import *
-from siamese_nb.recipes import *
+from siamese_nb.inputs import *
 from siamese_nb.retrieval import evaluate
 from siamese_nb.run import frozen_embeddings
 from siamese_nb.train import embed_rows
@@ -31,10 +31,11 @@ def main(root:str=None, # where Caltech-101 lies
          backbone:str='efficientnet_lite0', # any that comes with weights
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
+         only:str='all,clean', # which classes
          out:str='graphs/seeds'): # folder for the table
     "Measure, print, write"
     rows,bb = [],make_backbone(backbone)
-    for classes in ('all','clean'):
+    for classes in only.split(','):
         items = get_caltech101(root, classes)
         for protocol in ('seen','unseen'):
             for seed in range(first, first+n):

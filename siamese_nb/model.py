@@ -165,7 +165,8 @@ class Head(nn.Module):
         layers = [nn.Linear(dim_in, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
         self.net = nn.Sequential(Dropout(dropout), *layers)
         if classes:
-            for name,shape in dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=()).items(): self.register_buffer(f'names_{name}', torch.zeros(shape))
+            for name,shape in dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=()).items():
+                self.register_buffer(f'names_{name}', torch.zeros(shape), persistent=name in ('mean', 'share')) # the classifier itself belongs to the backbone
 
     def forward(self,
         x:Tensor # features, shape (n,dim_in), or (n,V,dim_in) for V views
@@ -198,11 +199,12 @@ def names(self:Head,
 
 @patch
 def name_with(self:Head,
-    classifier:nn.Linear # features to classes
+    classifier:nn.Linear|None # features to classes
 )->Head: # the head itself
-    "Take over the layer that names classes."
-    self.names_weight.copy_(classifier.weight.detach())
-    self.names_bias.copy_(classifier.bias.detach())
+    "Take over the layer that names classes; a head without names has no use for it."
+    if self.config['classes']:
+        self.names_weight.copy_(classifier.weight.detach())
+        self.names_bias.copy_(classifier.bias.detach())
     return self
 
 # %% ../nbs/02_model.ipynb #1930f544
@@ -227,6 +229,11 @@ class Heads(nn.Module):
         "Standardise what comes into those heads that learn."
         for h in self.heads:
             if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
+        return self
+
+    def name_with(self, classifier): # as of one head
+        "Give the backbone's classifier to those heads that have names."
+        for h in self.heads: h.name_with(classifier)
         return self
 
 def head_from(

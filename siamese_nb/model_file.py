@@ -62,9 +62,9 @@ def load_model(
     part = lambda p: {k[len(p):]:v for k,v in tensors.items() if k.startswith(p)}
     try:
         bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),head_from(meta['head']),Transform.from_dict(meta['transform'])
-        head.load_state_dict(part('head.'))
+        head.name_with(bb.classifier).load_state_dict(part('head.'))
         bb.load_state_dict(part('backbone.'), strict=False)
-    except (RuntimeError, KeyError, TypeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e
+    except (RuntimeError, KeyError, TypeError, AttributeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e
     if fingerprint(bb) != meta.get('backbone_fingerprint'):
         raise ValueError(f"{file} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
     return SiameseNet(bb, head, transform).eval(), meta

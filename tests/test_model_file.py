@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from siamese_nb.backbones import make_backbone
-from siamese_nb.model import Head, SiameseNet
+from siamese_nb.model import Head, Heads, SiameseNet
 from siamese_nb.model_file import load_model, save_model
 
 def test_weights_from_a_file(tmp_path):
@@ -44,3 +44,15 @@ def test_damaged_metadata(tmp_path, change):
     with safe_open(file, 'pt') as f: text = f.metadata()
     save_file(load_file(file), file, {k:v for k,v in (text | change).items() if v is not None})
     with pytest.raises(ValueError, match='m.safetensors .*train anew'): load_model(file)
+
+def test_names_of_the_backbone(tmp_path):
+    "A head that uses the backbone's classifier gets it from the backbone, not from the file"
+    bb = make_backbone('efficientnet_lite0')
+    heads = Heads([Head(bb.dim, 8, hidden=0, classes=1000).name_with(bb.classifier), Head(bb.dim, 8)], [.9, .1])
+    heads.heads[0].names_share.fill_(.6)
+    file = save_model(tmp_path/'m.safetensors', SiameseNet(bb, heads))
+    assert file.stat().st_size < 4e6 # the classifier alone has 1.3 million weights
+    net,meta = load_model(file)
+    f = torch.rand(3, bb.dim)
+    with torch.no_grad(): assert torch.equal(net.head.eval()(f), heads.eval()(f))
+    assert meta['dim'] == 8 + 1000 + 8
