@@ -32,12 +32,13 @@ def main(root:str=None, # where Caltech-101 lies
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
          only:str='all,clean', # which classes
+         protocols:str='seen,unseen', # and which protocols
          out:str='graphs/seeds'): # folder for the table
     "Measure, print, write"
     rows,bb = [],make_backbone(backbone)
     for classes in only.split(','):
         items = get_caltech101(root, classes)
-        for protocol in ('seen','unseen'):
+        for protocol in protocols.split(','):
             for seed in range(first, first+n):
                 rows += [dict(classes=classes, protocol=protocol, **r) for r in one(items, bb, protocol, seed)]
                 print(rows[-2], rows[-1], sep='\n', flush=True)

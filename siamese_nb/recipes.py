@@ -110,5 +110,5 @@ def train_head(
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
     if isinstance(head, (Head, Heads)): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
-    preset = dict(lr=3e-3, wd=.01, p=32, k=4, patience=20, every_image=True)
+    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, monitor='epoch', patience=None) # the last epoch is kept
     with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)
