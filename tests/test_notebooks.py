@@ -1,4 +1,4 @@
-"What the site's builder asks of a notebook."
+"What the site's builder, and a reader without Caltech-101, ask of a notebook."
 import ast,json
 from pathlib import Path
 import pytest
@@ -18,3 +18,9 @@ def test_imports_stand_alone(fn):
 def test_title_stands_alone(fn):
     lines = cells(fn, 'markdown')[0].strip().splitlines()
     assert lines[0].startswith('# ') and all(not o or o.startswith('>') for o in lines[1:]), 'the first cell holds the title and the `>` line'
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_caltech_cells_can_be_left_out(fn):
+    before = [src for src in cells(fn, 'code') if '#| export' not in src]
+    first = next((i for i,src in enumerate(before) if src.startswith('#| caltech')), None)
+    if first is not None: assert any('use_style()' in o for o in before[:first]), 'use_style() has to run before the first cell that needs Caltech-101'
