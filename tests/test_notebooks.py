@@ -24,3 +24,9 @@ def test_caltech_cells_can_be_left_out(fn):
     before = [src for src in cells(fn, 'code') if '#| export' not in src]
     first = next((i for i,src in enumerate(before) if src.startswith('#| caltech')), None)
     if first is not None: assert any('use_style()' in o for o in before[:first]), 'use_style() has to run before the first cell that needs Caltech-101'
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_figures_are_described(fn):
+    for c in json.loads(fn.read_text(encoding='utf-8'))['cells']:
+        drawn = any('image/png' in o.get('data', {}) for o in c.get('outputs', []))
+        assert not drawn or '#| fig-alt:' in ''.join(c['source']), f"give this figure a `#| fig-alt`:\n{''.join(c['source'])}"
