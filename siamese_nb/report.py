@@ -30,12 +30,12 @@ def curve_facts(
 # %% ../nbs/07b_report.ipynb #46559372
 def curve_words(
     f:dict, # from `curve_facts`
-    epochs, # their numbers; 0 is a head that was computed
+    epochs, # their numbers; 0 is the state before training
     collapse:float|None=None # as for `curve_facts`
 )->list: # three sentences
     "What the curves did, whatever the verdict."
     k, start = f['kept'], 'its first value' if collapse is None else 'what a constant answer costs'
-    fell = 'The head was computed before training began' if epochs[0]==0 else f"The training loss fell to {f['low']:.0%} of {start}"
+    fell = 'Epoch 0 is the state before training' if epochs[0]==0 else f"The training loss fell to {f['low']:.0%} of {start}"
     return [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} was the best on validation pairs (AUC {k.valid_auc:.4f}, accuracy {k.valid_accuracy:.1%}); its weights were kept.',
             f"{fell}; the best validation accuracy was {f['top']:.1%}.",
             f"In the kept epoch, accuracy on training pairs was {abs(f['gap'])*100:.1f} points {'above' if f['gap'] >= 0 else 'below'} validation."]
@@ -52,7 +52,7 @@ def read_curves(
     if worse: why.append(f"After its lowest point the validation loss rose by {f['rise']:.0%}, and validation accuracy ended {f['drop']*100:.1f} points below its best.")
     if f['top'] < .75: return ('collapsed' if f['low'] > .8 else 'weak'), why
     if f['gap'] > .05 or worse: return 'over-fitted', why
-    if f['kept'].epoch==0: why.append('Training the computed head further did not help on classes that it had not met.')
+    if f['kept'].epoch==0: why.append('No epoch of training did better than the state before it.')
     elif history.best==last and last: why.append('The last epoch was the best: more epochs may still help.')
     return 'healthy', why
 
@@ -152,7 +152,8 @@ STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:0 auto
 h1,h2{line-height:1.2}img{max-width:100%;height:auto}figure{margin:1.2rem 0}figcaption{color:#555;font-size:.9rem}
 div.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left;padding-left:0}pre{background:#f4f4f4;padding:.8rem;white-space:pre-wrap}
-.curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:0 1rem}b.mark{background:#eef4fa;padding:.1rem .5rem}"""
+.curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:0 1rem}b.mark{background:#eef4fa;padding:.1rem .5rem}
+@media(max-width:30rem){td,th{padding:.25rem .4rem}}"""
 
 # %% ../nbs/07b_report.ipynb #27d8750d
 def _figure(folder, name):
