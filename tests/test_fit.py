@@ -42,9 +42,9 @@ def test_best_weights_are_left_behind(tmp_path):
     for k,w in best['model'].items(): assert torch.equal(w, head.state_dict()[k])
 
 def test_patience_and_a_finished_run(tmp_path):
-    _,h = train(tmp_path, epochs=30, patience=1, lr=0.)
+    _,h = train(tmp_path, epochs=30, patience=1, lr=0., monitor='valid_auc')
     assert len(h) == 2 and h.best == 0
-    _,again = train(tmp_path, epochs=30, patience=1, lr=0., resume=True)
+    _,again = train(tmp_path, epochs=30, patience=1, lr=0., monitor='valid_auc', resume=True)
     assert list(again) == list(h)
 
 def test_errors_are_one_line(tmp_path):
