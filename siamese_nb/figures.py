@@ -190,6 +190,7 @@ def save_graphs(
 )->list: # the files
     "Draw and write every picture of a run."
     files = []
+    plt.close(plt.figure()) # a notebook's backend that first wakes up inside rc_context would show no later figure
     with plt.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='Glyph') # class names in scripts that the font lacks
         use_style()
