@@ -147,7 +147,7 @@ SLOW = 1 # seed for rows that train a whole backbone
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
-         n:int=3, # seeds, from `first` on
+         n:int=2, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
          classes:str='all', # or 'clean'
          only:str='', # rows whose name holds one of these words, divided by commas
