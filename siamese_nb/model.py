@@ -223,23 +223,18 @@ class Heads(nn.Module):
     )->Tensor: # embeddings of length 1, shape (n,dim)
         return torch.cat([h(x)*w.sqrt() for h,w in zip(self.heads, self.weights)], -1)
 
-# %% ../nbs/02_model.ipynb #56ca8647
-@patch
-def fit_inputs(self:Heads,
-    x:Tensor # features of training images, as for one head
-)->Heads: # the heads themselves
-    "Standardise what comes into those heads that learn."
-    for h in self.heads:
-        if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
-    return self
+    def fit_inputs(self,
+        x:Tensor # features of training images, as for one head
+    ): # the heads themselves
+        "Standardise what comes into those heads that learn."
+        for h in self.heads:
+            if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
+        return self
 
-@patch
-def name_with(self:Heads,
-    classifier:nn.Linear|None # features to classes
-)->Heads: # the heads themselves
-    "Give the backbone's classifier to those heads that have names."
-    for h in self.heads: h.name_with(classifier)
-    return self
+    def name_with(self, classifier): # as of one head
+        "Give the backbone's classifier to those heads that have names."
+        for h in self.heads: h.name_with(classifier)
+        return self
 
 # %% ../nbs/02_model.ipynb #fab400a9
 def head_from(
