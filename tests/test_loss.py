@@ -1,4 +1,4 @@
-"Duller checks of siamese_nb.loss; the telling ones are in nbs/03_loss.ipynb"
+"Duller checks of siamese_nb.loss; the telling ones are in nbs/03_loss.ipynb and nbs/03b_all_pairs.ipynb"
 import numpy as np
 import pytest
 import torch
