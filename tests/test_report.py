@@ -44,3 +44,16 @@ def test_one_epoch():
 
 def test_command_is_safe_for_a_shell():
     assert repeat_command({'data': "it's; rm", 'seed': 1}) == """siamese_run 'it'"'"'s; rm' --seed 1"""
+
+def test_figures_after_save_graphs_are_shown(tmp_path, monkeypatch):
+    "A kernel's backend that wakes up inside `rc_context` becomes interactive, and ceases to be when the context ends"
+    nbformat, nbclient = pytest.importorskip('nbformat.v4'), pytest.importorskip('nbclient')
+    monkeypatch.delenv('MPLBACKEND', raising=False) # Jupyter's own
+    cells = ['import matplotlib.pyplot as plt\nfrom siamese_nb import figures',
+             "def one(): yield 'note', figures.plot_note('the first figure of this kernel')\nfigures.run_figures = one",
+             f'figures.save_graphs({str(tmp_path)!r})',
+             'plt.plot([0, 1]);']
+    nb = nbformat.new_notebook(cells=[nbformat.new_code_cell(o) for o in cells])
+    nbclient.NotebookClient(nb, timeout=300, kernel_name='python3').execute()
+    assert (tmp_path/'note.png').exists()
+    assert ['image/png' in o.get('data', {}) for o in nb.cells[-1].outputs]==[True]
