@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'STAGES', 'read_weights', 'load_weights', 'classifier', 'plain_conv', 'LiteNet', 'lite_weights',
-           'lite_backbone', 'one_line', 'time_out', 'resnet_weights', 'resnet_backbone', 'reachable',
+           'lite_backbone', 'first_line', 'time_out', 'resnet_weights', 'resnet_backbone', 'reachable',
            'hub_if_reachable', 'timm_backbone', 'tensor_hashes', 'fingerprint', 'freeze', 'tiny_from_file',
            'make_backbone', 'auto_backbone', 'last_stage', 'unfreeze_last', 'model_table']
 
@@ -98,7 +98,7 @@ def lite_backbone(weights_file=None, pretrained=True):
     return Backbone(LiteNet(net), 'efficientnet_lite0', 1280, 224, (127/255,)*3, (128/255,)*3, classifier(weights, '_fc'))
 
 # %% ../nbs/02b_backbones.ipynb #b3114131
-def one_line(e:Exception)->str: return (str(e) or type(e).__name__).splitlines()[0]
+def first_line(e:Exception)->str: return (str(e) or type(e).__name__).splitlines()[0]
 
 @contextmanager
 def time_out(
@@ -119,7 +119,7 @@ def resnet_weights()->dict: # tensors by name
         with time_out(10), redirect_stdout(sys.stderr if bar else io.StringIO()):
             return w.get_state_dict(check_hash=True, progress=bar, map_location='cpu', weights_only=True)
     except Exception as e:
-        raise OSError(f"cannot get ResNet-50's weights from {w.url} ({one_line(e)}): give --backbone-weights FILE or another --backbone") from e
+        raise OSError(f"cannot get ResNet-50's weights from {w.url} ({first_line(e)}): give --backbone-weights FILE or another --backbone") from e
 
 # %% ../nbs/02b_backbones.ipynb #d243840e
 def resnet_backbone(weights_file=None, pretrained=True):
@@ -160,7 +160,7 @@ def timm_backbone(name, weights_file=None, pretrained=True):
     try:
         with hub_if_reachable(): net = timm.create_model(name, pretrained=pretrained and not weights_file, num_classes=0)
     except Exception as e:
-        raise OSError(f"cannot get the weights of {name} ({one_line(e)}): give --backbone-weights FILE or another --backbone") from e
+        raise OSError(f"cannot get the weights of {name} ({first_line(e)}): give --backbone-weights FILE or another --backbone") from e
     if weights_file: load_weights(net, weights_file)
     cfg = timm.data.resolve_model_data_config(net)
     size = cfg['input_size'][-1]
