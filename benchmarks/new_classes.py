@@ -1,4 +1,4 @@
-"What whitening and names want (shrinkage, centring, share), chosen inside the training classes: no validation or test class is looked at. Writes graphs/seeds/new_classes.csv."
+"What whitening and names want (kind of mean, shrinkage, centring, share), chosen inside the training classes: no validation or test class is looked at. Writes graphs/seeds/new_classes.csv."
 from itertools import product
 from pathlib import Path
 import numpy as np
@@ -26,22 +26,23 @@ def main(root:str=None, # where Caltech-101 lies
          first:int=100, # seed of the first
          out:str='graphs/seeds'): # folder for the table
     "Measure, print, write"
-    items,bb,rows = get_caltech101(root, 'clean'),make_backbone('efficientnet_lite0'),[]
+    items,bb,rows = get_caltech101(root, 'clean'),two_means(make_backbone('efficientnet_lite0')),[]
     x,_ = extract(bb, items, Transform(bb.size, ('squash','crop')))
-    head = Head(bb.dim, bb.dim, hidden=0, classes=bb.classifier.out_features).name_with(bb.classifier)
+    head = Head(bb.plain, bb.plain, hidden=0, classes=bb.classifier.out_features).name_with(bb.classifier)
     for seed in range(first, first+n):
         train = np.flatnonzero(make_split(items, 'unseen', seed)=='train')
         y = np.unique(items.y[train], return_inverse=True)[1]
-        for fit,ask in folds(y, n, np.random.default_rng(seed)):
+        for fold,(fit,ask) in enumerate(folds(y, n, np.random.default_rng(seed))):
             a,b,t = frozen_pairs(y[ask], 8000, seed)
-            for shrinkage,centre in product((.8,.9,.95,1.), (0.,.5,.75,1.)):
-                whiten(head, x[train[fit]], y[fit], shrinkage, centre)
+            for means,shrinkage,centre in [*product(['generalised'], (.8,.9,.95,1.), (0.,.5,.75,1.)), ('plain',.9,.75)]:
+                z = x[train] if means=='generalised' else x[train,:,:bb.plain]
+                whiten(head, z[fit], y[fit], shrinkage, centre)
                 for share in (0.,.3,.45,.6,.75,.9):
                     head.names_share.fill_(share)
-                    eer = equal_error_rate(pair_distances(embed_rows(head, x[train[ask]]), a, b), t)
-                    rows.append(dict(seed=seed, shrinkage=shrinkage, centre=centre, share=share, eer=eer))
+                    eer = equal_error_rate(pair_distances(embed_rows(head, z[ask]), a, b), t)
+                    rows.append(dict(seed=seed, fold=fold, means=means, shrinkage=shrinkage, centre=centre, share=share, eer=eer))
     Path(out).mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     table.to_csv(Path(out)/'new_classes.csv', index=False)
-    mean = table.groupby(['shrinkage','centre','share'])['eer'].mean()
+    mean = table.groupby(['means','shrinkage','centre','share'])['eer'].mean()
     print(mean.unstack().round(4).to_string(), 'lowest:', mean.nsmallest(5).round(4).to_string(), sep='\n')

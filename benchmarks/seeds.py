@@ -17,6 +17,7 @@ def one(items, backbone, protocol, seed):
     "A row for the frozen backbone and one for the trained network"
     new = protocol=='unseen'
     torch.manual_seed(seed)
+    if new: two_means(backbone)
     inputs = read_inputs(items, backbone, make_head(backbone, new), ('squash','crop'))
     split = make_split(inputs.items, protocol, seed)
     pairs = draw_pairs(inputs.items, split, seed=seed)
@@ -35,12 +36,12 @@ def main(root:str=None, # where Caltech-101 lies
          protocols:str='seen,unseen', # and which protocols
          out:str='graphs/seeds'): # folder for the table
     "Measure, print, write"
-    rows,bb = [],make_backbone(backbone)
+    rows = []
     for classes in only.split(','):
         items = get_caltech101(root, classes)
         for protocol in protocols.split(','):
             for seed in range(first, first+n):
-                rows += [dict(classes=classes, protocol=protocol, **r) for r in one(items, bb, protocol, seed)]
+                rows += [dict(classes=classes, protocol=protocol, **r) for r in one(items, make_backbone(backbone), protocol, seed)]
                 print(rows[-2], rows[-1], sep='\n', flush=True)
     table = pd.DataFrame(rows)
     Path(out).mkdir(parents=True, exist_ok=True)

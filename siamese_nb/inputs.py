@@ -72,18 +72,18 @@ def computed_head(
 )->Head: # linear, not learning, with the backbone's names where it has any
     "A head that `whiten` computes"
     names = backbone.classifier
-    head = Head(backbone.dim, backbone.dim, hidden=0, classes=names.out_features if names else 0).requires_grad_(False)
+    head = Head(backbone.plain, backbone.plain, hidden=0, classes=names.out_features if names else 0).requires_grad_(False)
     return head.name_with(names) if names else head
 
 def make_head(
-    backbone:Backbone, # its features go into the head
+    backbone:Backbone, # its features go into the head; of both kinds of mean the generalised one
     new_classes:bool, # will the network be used on classes that it has not met?
     n:int|None=None # heads that learn, side by side; None: two, or one beside a computed head
 )->Head|Heads: # untrained
     "The head that suits"
     if not backbone.frozen: return Head(backbone.dim)
     n = n or (1 if new_classes else 2)
-    learn = [Head(backbone.dim, dropout=.3) for _ in range(n)]
+    learn = [Head(backbone.plain, dropout=.3) for _ in range(n)]
     return Heads([computed_head(backbone), *learn], [.95, *[.05/n]*n]) if new_classes else Heads(learn)
 
 # %% ../nbs/04e_inputs.ipynb #80ece469

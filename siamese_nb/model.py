@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['distance', 'distance_matrix', 'best_device', 'fast_bf16', 'autocast', 'get_device', 'Backbone', 'conv_block',
-           'TinyNet', 'tiny_backbone', 'Dropout', 'Head', 'Heads', 'head_from', 'SiameseNet']
+           'TinyNet', 'tiny_backbone', 'Dropout', 'Head', 'learns', 'Heads', 'head_from', 'SiameseNet']
 
 # %% ../nbs/02_model.ipynb #40afac7b
 from contextlib import nullcontext
@@ -76,7 +76,7 @@ class Backbone(nn.Module):
         classifier:nn.Linear|None=None # the layer that named ImageNet's classes, which `forward` leaves out
     ):
         super().__init__()
-        self.net,self.name,self.dim,self.size,self.why,self.origin = net,name,dim,size,'',{}
+        self.net,self.name,self.dim,self.plain,self.size,self.why,self.origin = net,name,dim,dim,size,'',{}
         self.__dict__['classifier'] = classifier # no part of the network: its state stays what it is
         self.register_buffer('mean', torch.tensor(mean).view(3,1,1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3,1,1), persistent=False)
@@ -151,7 +151,7 @@ class Dropout(nn.Module):
 class Head(nn.Module):
     "Features to an embedding of length 1; the embeddings of several views of an image are averaged."
     def __init__(self,
-        dim_in:int, # features per image
+        dim_in:int, # features that it reads: the last ones, where it is given more
         dim:int=128, # embedding size
         hidden:int=512, # size of the hidden layer; 0: one linear layer
         dropout:float=0., # share of the inputs of each layer dropped while training
@@ -171,7 +171,8 @@ class Head(nn.Module):
     def forward(self,
         x:Tensor # features, shape (n,dim_in), or (n,V,dim_in) for V views
     )->Tensor: # embeddings of length 1, shape (n,dim)
-        e = normalize(_full(self.net((normalize(_full(x), dim=-1) - self.shift)*self.scale)), dim=-1)
+        mine = normalize(_full(x[..., -len(self.shift):]), dim=-1)
+        e = normalize(_full(self.net((mine - self.shift)*self.scale)), dim=-1)
         if e.ndim == 3: e = normalize(e.mean(1), dim=-1)
         return normalize(torch.cat([e, self.names_share*self.names(x)], 1), dim=-1) if self.config['classes'] else e
 
@@ -182,7 +183,7 @@ def fit_inputs(self:Head,
     x:Tensor # features of training images, shape (n,dim_in) or (n,V,dim_in)
 ): # the head itself
     "Standardise what comes in by its mean and spread over the training images."
-    x = normalize(_full(x), dim=-1).flatten(0,-2)
+    x = normalize(_full(x[..., -len(self.shift):]), dim=-1).flatten(0,-2)
     self.shift.copy_(x.mean(0))
     self.scale.copy_(1/(x.std(0) + 1e-3*x.std()))
     return self
@@ -194,7 +195,7 @@ def names(self:Head,
     x:Tensor # features, shape (n,dim_in) or (n,V,dim_in), not normalised
 )->Tensor: # shape (n,classes)
     "Square roots of the probabilities that the backbone's own classifier gives, less their mean."
-    p = torch.softmax(_full(x)@self.names_weight.T + self.names_bias, -1)
+    p = torch.softmax(_full(x[..., :self.names_weight.shape[1]])@self.names_weight.T + self.names_bias, -1)
     return (p if p.ndim == 2 else p.mean(1)).sqrt() - self.names_mean
 
 @patch
@@ -208,6 +209,8 @@ def name_with(self:Head,
     return self
 
 # %% ../nbs/02_model.ipynb #1930f544
+def learns(m:nn.Module)->bool: return any(p.requires_grad for p in m.parameters())
+
 class Heads(nn.Module):
     "Several heads side by side: the squared distance is the weighted mean of theirs."
     def __init__(self,
@@ -221,14 +224,15 @@ class Heads(nn.Module):
     def forward(self,
         x:Tensor # features, shape (n,dim_in) or (n,V,dim_in)
     )->Tensor: # embeddings of length 1, shape (n,dim)
-        return torch.cat([h(x)*w.sqrt() for h,w in zip(self.heads, self.weights)], -1)
+        asked = [(h, w) for h,w in zip(self.heads, self.weights) if not self.training or learns(h)] # while training, only those that learn
+        return torch.cat([h(x)*w.sqrt() for h,w in asked], -1)
 
     def fit_inputs(self,
         x:Tensor # features of training images, as for one head
     ): # the heads themselves
         "Standardise what comes into those heads that learn."
         for h in self.heads:
-            if any(p.requires_grad for p in h.parameters()): h.fit_inputs(x)
+            if learns(h): h.fit_inputs(x)
         return self
 
     def name_with(self, classifier): # as of one head

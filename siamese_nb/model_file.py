@@ -27,7 +27,7 @@ def save_model(
     bb,own = net.backbone,{f'head.{k}':v for k,v in net.head.state_dict().items()}
     now = tensor_hashes(bb)
     own |= {f'backbone.{k}':v for k,v in bb.state_dict().items() if bb.origin.get(k) != now[k]}
-    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin), transform=net.transform.to_dict(),
+    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin), two_means=bb.dim != bb.plain, transform=net.transform.to_dict(),
                  head=net.head.config, dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different') | (meta or {})
     text = {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()}
     text |= dict(format='siamese_nb', format_version=str(FORMAT), json=json.dumps([k for k,v in facts.items() if not isinstance(v, str)]))
@@ -62,6 +62,7 @@ def load_model(
     part = lambda p: {k[len(p):]:v for k,v in tensors.items() if k.startswith(p)}
     try:
         bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),head_from(meta['head']),Transform.from_dict(meta['transform'])
+        if meta.get('two_means'): two_means(bb)
         head.name_with(bb.classifier).load_state_dict(part('head.'))
         bb.load_state_dict(part('backbone.'), strict=False)
     except (RuntimeError, KeyError, TypeError, AttributeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e

@@ -42,12 +42,9 @@ class EachHead(nn.Module):
         heads:Heads # whose embeddings stand side by side
     ):
         super().__init__()
-        self.loss,self.dims = loss,[h.dim for h in heads.heads]
-        self.learn = [any(p.requires_grad for p in h.parameters()) for h in heads.heads]
+        self.loss,self.dims = loss,[h.dim for h in heads.heads if learns(h)]
 
-    def forward(self, e, target):
-        parts = [F.normalize(p, dim=-1) for p,learns in zip(e.split(self.dims, -1), self.learn) if learns]
-        return sum(self.loss(p, target) for p in parts)/len(parts)
+    def forward(self, e, target): return sum(self.loss(F.normalize(p, dim=-1), target) for p in e.split(self.dims, -1))/len(self.dims)
 
     def extra_repr(self): return f'dims={self.dims}' 
 
@@ -110,5 +107,5 @@ def train_head(
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
     if isinstance(head, (Head, Heads)): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
-    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, monitor='epoch', patience=None) # the last epoch is kept
+    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, amp=True, monitor='epoch', patience=None) # the last epoch is kept
     with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)

@@ -8,6 +8,7 @@ __all__ = ['neighbours', 'retrieval', 'draw_trials', 'one_shot', 'Evaluation', '
 
 # %% ../nbs/05b_retrieval.ipynb #77010f92
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import matplotlib.pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 from .data_split import printable
 from .eval import *
 from .loss import best_threshold
@@ -185,7 +187,7 @@ def flat_map(
     e = np.asarray(e, dtype=np.float32)
     if len(e) < 10: return np.pad(PCA(min(2, *e.shape)).fit_transform(e), ((0,0),(0,2)))[:,:2]
     e = PCA(min(50, *e.shape), random_state=seed).fit_transform(e)
-    return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed, max_iter=steps).fit_transform(e)
+    with threadpool_limits(1): return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed, max_iter=steps).fit_transform(e)
 
 # %% ../nbs/05b_retrieval.ipynb #e70c55e9
 def name_classes(
@@ -214,9 +216,9 @@ def plot_embedding(
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     some = np.sort(np.random.default_rng(seed).permutation(len(y))[:most])
     color = np.array(sns.husl_palette(len(names), l=.55))[np.random.default_rng(seed).permutation(len(names))]
+    with ThreadPoolExecutor() as pool: maps = pool.map(lambda e: flat_map(np.asarray(e)[some], seed), embeddings.values())
     fig, axs = panels(len(embeddings), (5, 4.6))
-    for ax,(name, e) in zip(axs, embeddings.items()):
-        xy = flat_map(np.asarray(e)[some], seed)
+    for ax,name,xy in zip(axs, embeddings, maps):
         ax.scatter(*xy.T, s=6, c=color[y[some]], linewidths=0)
         name_classes(ax, xy, y[some], names, color, n_names)
         ax.set(title=name, xlabel='first map axis', ylabel='second map axis', xticks=[], yticks=[])

@@ -79,7 +79,8 @@ def frozen_embeddings(
     device=None, # where the backbone runs
 )->torch.Tensor: # (n, features), length 1
     "What the backbone alone makes of one plain view"
-    x,bb = inputs.x[:,0],inputs.net.backbone
+    bb = inputs.net.backbone
+    x = inputs.x[:,0,:bb.plain] if bb.frozen else inputs.x[:,0]
     with torch_threads(1): return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
 
 # %% ../nbs/08_run.ipynb #3d68c25a
@@ -247,6 +248,7 @@ def siamese_run(
     items = any_folder(data) if pairs and data not in ('digits','caltech101') else get_items(data, root, classes)
     job = make_job(items, data, protocol, classes, seed, out, name)
     bb = choose_backbone(data, backbone, backbone_weights, seed)
+    if new: two_means(bb)
     split_and_pairs(job, items, pairs) # nothing to pair? Say so before the long part
     print(items, *items.notes, f'backbone: {bb.why}', sep='\n')
     inputs = read_inputs(items, bb, make_head(bb, new), ('squash','crop') if bb.frozen else ('squash',), device, workers)
