@@ -78,10 +78,11 @@ def computed_head(
 def make_head(
     backbone:Backbone, # its features go into the head; of both kinds of mean the generalised one
     new_classes:bool, # will the network be used on classes that it has not met?
-    n:int=2 # heads that learn, side by side
+    n:int|None=None # heads that learn, side by side; None: two, or one beside a computed head
 )->Head|Heads: # untrained
     "The head that suits"
     if not backbone.frozen: return Head(backbone.dim)
+    n = n or (1 if new_classes else 2)
     learn = [Head(backbone.plain, dropout=.3) for _ in range(n)]
     return Heads([computed_head(backbone), *learn], [.95, *[.05/n]*n]) if new_classes else Heads(learn)
 
