@@ -31,12 +31,14 @@ def curve_facts(
 def curve_words(
     f:dict, # from `curve_facts`
     epochs, # their numbers; 0 is the state before training
-    collapse:float|None=None # as for `curve_facts`
+    collapse:float|None=None, # as for `curve_facts`
+    last:bool=False # was the last epoch kept whatever validation pairs said?
 )->list: # three sentences
     "What the curves did, whatever the verdict."
     k, start = f['kept'], 'its first value' if collapse is None else 'what a constant answer costs'
-    fell = 'Epoch 0 is the state before training' if epochs[0]==0 else f"The training loss fell to {f['low']:.0%} of {start}"
-    return [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} was the best on validation pairs (AUC {k.valid_auc:.4f}, accuracy {k.valid_accuracy:.1%}); its weights were kept.',
+    fell = 'Epoch 0 is the state before training' if epochs[0]==0 else f"The training loss fell to {f['low']:.0%} of {start}" if f['low'] < 1 else f'The training loss never fell below {start}'
+    kept = 'was kept because it is the last: by then the learning rate has come down to nothing' if last else 'was the best on validation pairs; its weights were kept'
+    return [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} {kept} (validation AUC {k.valid_auc:.4f}, accuracy {k.valid_accuracy:.1%}).',
             f"{fell}; the best validation accuracy was {f['top']:.1%}.",
             f"In the kept epoch, accuracy on training pairs was {abs(f['gap'])*100:.1f} points {'above' if f['gap'] >= 0 else 'below'} validation."]
 
@@ -48,12 +50,13 @@ def read_curves(
     "Judge the curves of a training by fixed rules."
     if not isinstance(history, History): history = History(pd.DataFrame(history).to_dict('records'), tolerance=.002)
     f, epochs, last = curve_facts(history, collapse), history.table().epoch.to_numpy(), len(history) - 1
-    why, worse = curve_words(f, epochs, collapse), f['rise'] > .2 and f['drop'] > .01
+    by_last = history.monitor=='epoch'
+    why, worse = curve_words(f, epochs, collapse, by_last), f['rise'] > .2 and f['drop'] > .01
     if worse: why.append(f"After its lowest point the validation loss rose by {f['rise']:.0%}, and validation accuracy ended {f['drop']*100:.1f} points below its best.")
     if f['top'] < .75: return ('collapsed' if f['low'] > .8 else 'weak'), why
     if f['gap'] > .05 or worse: return 'over-fitted', why
     if f['kept'].epoch==0: why.append('No epoch of training did better than the state before it.')
-    elif history.best==last and last: why.append('The last epoch was the best: more epochs may still help.')
+    elif history.best==last and last and not by_last: why.append('The last epoch was the best: more epochs may still help.')
     return 'healthy', why
 
 # %% ../nbs/07b_report.ipynb #b24e0e9f
