@@ -151,7 +151,7 @@ class Dropout(nn.Module):
 class Head(nn.Module):
     "Features to an embedding of length 1; the embeddings of several views of an image are averaged."
     def __init__(self,
-        dim_in:int, # features that it reads: the last ones, where it is given more
+        dim_in:int, # features that it reads; of twice as many, the second half
         dim:int=128, # embedding size
         hidden:int=512, # size of the hidden layer; 0: one linear layer
         dropout:float=0., # share of the inputs of each layer dropped while training
@@ -169,12 +169,17 @@ class Head(nn.Module):
                 self.register_buffer(f'names_{name}', torch.zeros(shape), persistent=name in ('mean', 'share')) # the classifier itself belongs to the backbone
 
     def forward(self,
-        x:Tensor # features, shape (n,dim_in), or (n,V,dim_in) for V views
+        x:Tensor # features, shape (n,dim_in) or (n,2·dim_in), or with V views (n,V,…)
     )->Tensor: # embeddings of length 1, shape (n,dim)
-        mine = normalize(_full(x[..., -len(self.shift):]), dim=-1)
-        e = normalize(_full(self.net((mine - self.shift)*self.scale)), dim=-1)
+        e = normalize(_full(self.net((normalize(_full(self.mine(x)), dim=-1) - self.shift)*self.scale)), dim=-1)
         if e.ndim == 3: e = normalize(e.mean(1), dim=-1)
         return normalize(torch.cat([e, self.names_share*self.names(x)], 1), dim=-1) if self.config['classes'] else e
+
+    def mine(self, x:Tensor)->Tensor: # shape (…,dim_in)
+        "The features that it reads."
+        n,got = len(self.shift),x.shape[-1]
+        if got not in (n, 2*n): raise ValueError(f'features have {got} numbers: give this head {n}, or {2*n} of which it reads the second half')
+        return x[..., -n:]
 
 # %% ../nbs/02_model.ipynb #684b6c0b
 @patch
@@ -183,7 +188,7 @@ def fit_inputs(self:Head,
     x:Tensor # features of training images, shape (n,dim_in) or (n,V,dim_in)
 ): # the head itself
     "Standardise what comes in by its mean and spread over the training images."
-    x = normalize(_full(x[..., -len(self.shift):]), dim=-1).flatten(0,-2)
+    x = normalize(_full(self.mine(x)), dim=-1).flatten(0,-2)
     self.shift.copy_(x.mean(0))
     self.scale.copy_(1/(x.std(0) + 1e-3*x.std()))
     return self

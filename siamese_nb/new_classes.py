@@ -36,7 +36,7 @@ def whiten(
 )->Head: # the same
     "Compute a linear head by within-class whitening (Hatch, Kajarekar and Stolcke 2006)"
     if head.config['classes']: head.names_mean.copy_(centre*(head.names(x) + head.names_mean).mean(0))
-    x = F.normalize(F.normalize(x[..., -len(head.shift):].double(), dim=-1).mean(1), dim=-1)
+    x = F.normalize(F.normalize(head.mine(x).double(), dim=-1).mean(1), dim=-1)
     s,eye = within_covariance(x, y),torch.eye(x.shape[1], dtype=x.dtype)
     if not s.trace() > 0: raise ValueError('no class has two different training images: whitening needs pairs of the same class')
     root = torch.linalg.cholesky((1-shrinkage)*s + shrinkage*s.trace()/len(s)*eye)
