@@ -115,7 +115,11 @@ def lite_backbone(weights_file=None, pretrained=True):
     return Backbone(LiteNet(net), 'efficientnet_lite0', 1280, 224, (127/255,)*3, (128/255,)*3, classifier(weights, '_fc'))
 
 # %% ../nbs/02b_backbones.ipynb #b3114131
-def first_line(e:Exception)->str: return (str(e) or type(e).__name__).splitlines()[0]
+def first_line(
+    e:Exception # what went wrong
+)->str: # without the rest of its message
+    "What an error says first."
+    return (str(e) or type(e).__name__).splitlines()[0]
 
 @contextmanager
 def time_out(
@@ -149,7 +153,10 @@ def resnet_backbone(weights_file=None, pretrained=True):
     return Backbone(net, 'resnet50', 2048, classifier=classifier(weights, 'fc'))
 
 # %% ../nbs/02b_backbones.ipynb #fb6114cc
-def reachable(host:str)->bool:
+def reachable(
+    host:str # name of a machine
+)->bool:
+    "Does a connection come about within five seconds?"
     try: socket.create_connection((host, 443), timeout=5).close()
     except OSError: return False
     return True

@@ -214,7 +214,11 @@ def name_with(self:Head,
     return self
 
 # %% ../nbs/02_model.ipynb #1930f544
-def learns(m:nn.Module)->bool: return any(p.requires_grad for p in m.parameters())
+def learns(
+    m:nn.Module # any
+)->bool:
+    "Has it a parameter that asks for a gradient?"
+    return any(p.requires_grad for p in m.parameters())
 
 class Heads(nn.Module):
     "Several heads side by side: the squared distance is the weighted mean of theirs."

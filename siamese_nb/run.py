@@ -236,7 +236,7 @@ def siamese_run(
     epochs:int=None, # at most; the default suits the backbone
     seed:int=42, # of split, pairs, weights and batches
     out:str='.', # weights/ and graphs/ go here
-    name:str=None, # of the results; default: the data set's name
+    name:str=None, # of the results; default: the data set's name; for unseen classes -unseen is appended
     device:str=None, # cpu, cuda, mps; default: the fastest there is
     workers:int=0, # that read images; 0: one a core
     resume:bool=False, # go on with an interrupted training
