@@ -175,11 +175,15 @@ class Head(nn.Module):
         if e.ndim == 3: e = normalize(e.mean(1), dim=-1)
         return normalize(torch.cat([e, self.names_share*self.names(x)], 1), dim=-1) if self.config['classes'] else e
 
-    def mine(self, x:Tensor)->Tensor: # shape (…,dim_in)
-        "The features that it reads."
-        n,got = len(self.shift),x.shape[-1]
-        if got not in (n, 2*n): raise ValueError(f'features have {got} numbers: give this head {n}, or {2*n} of which it reads the second half')
-        return x[..., -n:]
+# %% ../nbs/02_model.ipynb #42fa1c39
+@patch
+def mine(self:Head,
+    x:Tensor # features, of any width
+)->Tensor: # shape (…,dim_in)
+    "The features that it reads."
+    n,got = len(self.shift),x.shape[-1]
+    if got not in (n, 2*n): raise ValueError(f'features have {got} numbers: give this head {n}, or {2*n} of which it reads the second half')
+    return x[..., -n:]
 
 # %% ../nbs/02_model.ipynb #684b6c0b
 @patch
@@ -213,13 +217,14 @@ def name_with(self:Head,
         self.names_bias.copy_(classifier.bias.detach())
     return self
 
-# %% ../nbs/02_model.ipynb #1930f544
+# %% ../nbs/02_model.ipynb #651777fd
 def learns(
     m:nn.Module # any
 )->bool:
     "Has it a parameter that asks for a gradient?"
     return any(p.requires_grad for p in m.parameters())
 
+# %% ../nbs/02_model.ipynb #1930f544
 class Heads(nn.Module):
     "Several heads side by side: the squared distance is the weighted mean of theirs."
     def __init__(self,
