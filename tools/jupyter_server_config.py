@@ -1,17 +1,15 @@
 "JupyterLab as `make lab` starts it: it opens on the index, and a notebook is cleaned as it is saved, so that its diff shows what changed."
-import re
 from nbdev.clean import clean_jupyter
 
-def no_bar(o):
-    "Is this output anything but a progress bar that has run?"
-    data = o.get('data', {})
-    return 'application/vnd.jupyter.widget-view+json' not in data or not re.search(r'\d%\|', ''.join(data.get('text/plain', '')))
+def shows(o):
+    "Does this output show anything once the kernel is gone? Progress bars and other widgets do not"
+    return 'application/vnd.jupyter.widget-view+json' not in o.get('data', {})
 
 def clean(path, model, **kwargs):
-    "What nbdev cleans, and progress bars"
+    "What nbdev cleans, and widgets"
     if model['type']!='notebook': return
     for c in model['content']['cells']:
-        if 'outputs' in c: c['outputs'] = [o for o in c['outputs'] if no_bar(o)]
+        if 'outputs' in c: c['outputs'] = [o for o in c['outputs'] if shows(o)]
     clean_jupyter(path, model, **kwargs)
 
 c = get_config() # noqa: F821
