@@ -1,15 +1,18 @@
 "Ours and another way to do the same, in one process, taking turns."
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 import numpy as np
 import torch
 from torchvision import transforms
 from siamese_nb.images import *
 from siamese_nb.model import *
 from siamese_nb.backbones import *
+from siamese_nb.fused import *
 from siamese_nb.features import *
 from siamese_nb.loss import *
 from siamese_nb.retrieval import retrieval
 from siamese_nb.search import nearest
+from finetuning import finetuning
 from timing import python,row,seconds
 
 def usual(size=224):
@@ -31,16 +34,34 @@ def reading(items, n):
     t,u = seconds(lambda: [squash(read_image(items, i, 224)) for i in idx], lambda: [chain(items.open(i)) for i in idx], rounds=2)
     return row('read and resize', n, 'images', 'read_image + Transform', 'Pillow + Resize + ToTensor + Normalize', t, u)
 
+def embed_all(net, pixels):
+    "The network alone, the way `extract` runs it: each thread a batch of its own"
+    with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in pool.map(lambda x: embed_some(net, None, x[:,None], torch.device('cpu')), pixels.split(8)): pass
+
 def embedding(items, n):
     "Embedding a folder, against what its two costs allow when they share the cores: 1/(1/read + 1/model)"
     bb,squash,idx = make_backbone('efficientnet_lite0'),Transform(224),np.arange(n)
-    pixels = torch.stack([squash(read_image(items, i, 224))[0] for i in idx])
-    fast = fused(bb, bf16=fast_bf16('cpu')).eval()
-    @torch.inference_mode()
-    def model():
-        for x in pixels.split(8): fast(x)
-    t,r,m = seconds(lambda: extract(bb, items.take(idx), squash, cache=False), lambda: read_all(items, squash, idx), model, rounds=2)
+    pixels,fast = torch.cat([squash(read_image(items, i, 224)) for i in idx]),fused(bb)
+    t,r,m = seconds(lambda: extract(bb, items.take(idx), squash, cache=False), lambda: read_all(items, squash, idx), lambda: embed_all(fast, pixels), rounds=3)
     return row('embed a folder', n, 'images', 'extract', f'both costs alone: reading {n/r:,.0f}/s, model {n/m:,.0f}/s', t, r+m)
+
+def network(name, n):
+    "A backbone alone: as published, compiled by PyTorch where there is a compiler, and with fewer passes over memory"
+    bb = make_backbone(name, pretrained=name=='efficientnet_lite0').eval() # random weights are as fast
+    pixels,fast = torch.randint(0, 256, (n, 3, 224, 224), dtype=torch.uint8),fused(bb)
+    kinds = {'as published':freeze(bb)}
+    try:
+        compiled = torch.compile(fused_by_torch(bb), options=dict(freezing=True))
+        embed_all(compiled, pixels[:8])
+        kinds['torch.compile'] = compiled
+    except Exception as e: print(f'torch.compile left out: {type(e).__name__}')
+    t,*others = seconds(*[lambda net=net: embed_all(net, pixels) for net in (fast, *kinds.values())], rounds=2)
+    for other,u in zip(kinds, others): yield row(f'{name} alone', n, 'images', 'fused', other, t, u)
+
+def fused_by_torch(bb):
+    "What a compiler is given: batch norms folded, weights in the type that is fast"
+    with mock.patch('siamese_nb.fused.fewer_steps', lambda net, size: net): return fused(bb)
 
 def pml_loss(n, dim=128):
     "All-pairs contrastive loss, forwards and backwards"
@@ -76,6 +97,8 @@ def importing(rounds=4):
 def ratios(items, n, quick):
     "All rows; without images, those that need none"
     if items: yield from (reading(items, n), embedding(items, n))
+    for name in ('efficientnet_lite0', 'resnet50'): yield from network(name, 16 if quick else 64)
+    yield from finetuning(quick)
     yield from (pml_loss(128), pml_loss(512), pml_map(2000 if quick else 10_000))
     for k in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000): yield faiss_search(k)
     yield importing(1 if quick else 2)

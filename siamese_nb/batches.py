@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EpochBatches', 'deal', 'deal_pairs', 'PairSampler', 'PairList', 'deal_pk', 'PKSampler', 'EveryImage', 'TensorViews',
-           'FileViews', 'whole', 'one_label_a_pair', 'pk_batches', 'pair_batches']
+           'on_device', 'FileViews', 'whole', 'one_label_a_pair', 'pk_batches', 'pair_batches']
 
 # %% ../nbs/01b_batches.ipynb #207d0857
 import numpy as np
@@ -172,6 +172,16 @@ class TensorViews(Dataset):
         x = self.pick(i, draw%self.n_views)
         if self.augment: x = self.augment(x, torch.Generator(self.device).manual_seed(batch[0][1]))
         return x,target
+
+# %% ../nbs/01b_batches.ipynb #17439cb4
+def on_device(
+    x:torch.Tensor, # images or features
+    device:torch.device|str, # where the model will be
+    share:float=.3, # of the card's free memory, at most
+)->torch.Tensor: # there if it is a graphics card with room, else where they are
+    "Data beside the model, if they fit."
+    if torch.device(device).type!='cuda' or x.nbytes>share*torch.cuda.mem_get_info(device)[0]: return x
+    return x.to(device)
 
 # %% ../nbs/01b_batches.ipynb #8bdfcd43
 class FileViews(TensorViews):

@@ -84,9 +84,9 @@ class Backbone(nn.Module):
     def forward(self,
         x:Tensor # pixels, shape (n,3,s,s): uint8 0..255, or float 0..1
     )->Tensor: # features, shape (n,dim)
+        x = x.contiguous(memory_format=torch.channels_last) # channels side by side, as convolutions like them
         x = x.float()/255 if x.dtype == torch.uint8 else x
-        x = ((x - self.mean)/self.std).contiguous(memory_format=torch.channels_last)
-        return self.net(x.to(self.dtype))
+        return self.net(((x - self.mean)/self.std).to(self.dtype))
 
 # %% ../nbs/02_model.ipynb #c85c24ba
 @patch(as_prop=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+from accelerate import Accelerator
 from .pairs import *
 from .batches import *
 from .model import *
@@ -65,6 +66,7 @@ def train_split(
 )->History: # a row per epoch
     "Train on the 'train' rows, and watch frozen pairs of the 'train' and the 'valid' rows"
     y,rows = np.asarray(y),np.flatnonzero(np.asarray(split)=='train')
+    x = on_device(x, kwargs.get('device') or Accelerator().device)
     loss = loss or (PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive())
     check = frozen_check(x, y, split, seed=seed, pairs=pairs, loss=loss)
     if isinstance(model, Heads): loss = EachHead(loss, model)
