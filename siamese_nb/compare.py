@@ -66,12 +66,16 @@ def load(model:str, # a model.safetensors, or the folder that holds it
     return Comparer(net, meta, device, digest(file)[:12])
 
 # %% ../nbs/06_compare.ipynb #ae639e52
-def in_chunks(images, n:int):
+def in_chunks(images, # list, generator or stack
+              n:int # images in a list; the last may be shorter
+): # yields the lists
     "Lists of `n`, from anything that can be gone through"
     images = iter(images)
     while part := list(islice(images, n)): yield part
 
-def read_batches(pics:Pictures, size:int):
+def read_batches(pics:Pictures, # what to read
+                 size:int # images a batch
+): # yields the lists
     "Lists of (index, views or None), read by threads while the batch before is being used"
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         ahead = []
@@ -132,7 +136,10 @@ def distance(self:Comparer,
 # %% ../nbs/06_compare.ipynb #baf2e2a9
 class Comparison(dict):
     "The verdict on two images; in a notebook it shows itself as the two pictures"
-    def __init__(self, a, b, **kw):
+    def __init__(self,
+                 a, # an image
+                 b, # another
+                 **kw): # the rest of the dict: same, distance, threshold, p_same, error_rate
         name = lambda o: str(o) if is_path(o) else None
         super().__init__(a=name(a), b=name(b), **kw)
         self.images = a,b
@@ -222,7 +229,10 @@ def command(func): # a documented function
         except (ValueError, OSError, SafetensorError) as e: leave(func, one_line(e), 2)
     return run
 
-def leave(func, message:str, status:int):
+def leave(func, # the command that failed
+          message:str, # without its name
+          status:int # for the shell
+):
     "Say one line on stderr, and stop"
     print(f'{func.__name__}: {message}', file=sys.stderr)
     sys.exit(status)
@@ -240,10 +250,17 @@ def siamese_compare(model:str, # model.safetensors, or the folder that holds it
     print(as_json(r) if json else f'{printable(a)} and {printable(b)}: {r}')
     return r
 
-def as_json(o)->str: return json.dumps(o, indent=1)
+def as_json(o # dicts, lists, strings and numbers
+)->str:
+    "Text for another program"
+    return json.dumps(o, indent=1)
 
 # %% ../nbs/06_compare.ipynb #e68ae948
-def indexed(model:Comparer, folder:str, name:str, keep:bool=True)->Index:
+def indexed(model:Comparer, # what embeds
+            folder:str, # images, flat or nested
+            name:str, # the command's, said first on stderr
+            keep:bool=True # write the table to disk?
+)->Index:
     "Index a folder for a command: what was left out is said once, on stderr"
     ix = model.index(folder, progress=sys.stderr.isatty(), keep=keep)
     if ix.skipped: print(f'{name}: {skipped_line(ix.skipped)}', file=sys.stderr)

@@ -58,8 +58,10 @@ class Items:
 
 # %% ../nbs/00_data_split.ipynb #6ac30c73
 @patch
-def file(self:Items, i:int)->Path|None:
-    "Where image `i` lies on disk; None when it is in memory."
+def file(self:Items,
+    i:int # number of a row
+)->Path|None: # None when the image is in memory
+    "Where an image lies on disk."
     return None if self.root is None else Path(self.root)/self.paths[i]
 
 @patch
@@ -107,7 +109,10 @@ def use_style():
     if shell and skip_caltech101 not in shell.input_transformers_cleanup: shell.input_transformers_cleanup.append(skip_caltech101)
 
 # %% ../nbs/00_data_split.ipynb #a8117d4c
-def draw_frame(ax, color:str):
+def draw_frame(
+    ax, # matplotlib axes that hold a picture
+    color:str, # any that matplotlib knows
+):
     "A coloured frame round a picture."
     ax.set_frame_on(True)
     for s in ax.spines.values(): s.set(color=color, linewidth=3, visible=True)
@@ -268,7 +273,11 @@ def read_csv(
         return [tuple(r[c] for c in columns) for r in rows]
 
 # %% ../nbs/00_data_split.ipynb #660b91c9
-def save_split(items:Items, split:np.ndarray, file:str|Path):
+def save_split(
+    items:Items, # a table of images
+    split:np.ndarray, # part of each image, (n_images,)
+    file:str|Path, # where to
+):
     "Write path, label and part of every image."
     write_csv(file, ['path','label','split'], zip(items.paths, items.labels, split, strict=True))
 

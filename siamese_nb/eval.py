@@ -26,7 +26,7 @@ def draw_pairs(
     items:Items, # a table of images
     split:np.ndarray, # part of each image
     n:int=20_000, # pairs a part, at most
-    seed:int=42
+    seed:int=42 # of the draw
 )->dict: # part -> (a, b, y): two row numbers, and 0 for same or 1 for different
     "Frozen, balanced pairs of every part."
     pairs = {}
@@ -178,7 +178,7 @@ def resample(
     stat, # weights (n, pairs) -> values (n, ...)
     groups, # image (or class) of both sides of every pair, (pairs, 2)
     n:int=1000, # resamples
-    seed:int=42
+    seed:int=42 # of the resamples
 )->np.ndarray: # 2.5th and 97.5th percentile of each value, (2, ...)
     "A 95 % interval from resampled images or classes, a few hundred resamples at a time."
     groups = np.unique(groups, return_inverse=True)[1].reshape(-1, 2)
@@ -193,7 +193,7 @@ def accuracy_interval(
     threshold:float, # same below it
     groups, # image (or class) of both sides of every pair, (pairs, 2)
     n:int=1000, # resamples
-    seed:int=42
+    seed:int=42 # of the resamples
 )->list: # [lo, hi]
     "95 % interval of the accuracy; the shares of same and different pairs stay as they are."
     same, below = np.asarray(y)==0, np.asarray(d) < threshold
@@ -209,7 +209,7 @@ def curve_intervals(
     y, # 0 same, 1 different
     groups, # image (or class) of both sides of every pair, (pairs, 2)
     n:int=1000, # resamples
-    seed:int=42
+    seed:int=42 # of the resamples
 )->dict: # roc_auc and eer: [lo, hi]
     "95 % intervals of what is read off the ROC curve: one weighted curve a resample."
     order = np.argsort(d, kind='stable')
@@ -228,7 +228,7 @@ def metrics(
     threshold:float, # same below it; never chosen on these pairs
     groups=None, # image (or class) of both sides of every pair, (pairs, 2); None: no interval
     n_boot:int=1000, # resamples for the interval
-    seed:int=42
+    seed:int=42 # of the resamples
 )->dict: # accuracy, precision, recall, f1, roc_auc, eer, tpr_at_fpr_1pct, accuracy_ci95, confusion
     "Every figure of `results.json` for one list of pairs; positive means *same*."
     d, y = np.asarray(d, dtype=np.float64), np.asarray(y)

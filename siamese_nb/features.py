@@ -175,7 +175,10 @@ def embed_missing(
     hit:np.ndarray, # which of them are there, shape (n,V): filled in place
     rows:np.ndarray, # which rows to embed
     where:np.ndarray, # position in `items` of each row
-    backbone:Backbone, items:Items, transform:Transform, **kwargs # as for `embed_views`
+    backbone:Backbone, # pixels to features
+    items:Items, # where the images are
+    transform:Transform, # their views
+    **kwargs # as for `embed_views`
 )->tuple[np.ndarray,list[int]]: # rows that got features, and which of the views
     "Embed what is not there yet, and only the views that are not."
     need = np.flatnonzero(~hit[rows].all(0))

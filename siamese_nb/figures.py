@@ -39,8 +39,8 @@ def short_name(
 def pick_queries(
     e, # embeddings, (n, dim)
     labels, # class of every image
-    n:int=6,
-    seed:int=42
+    n:int=6, # queries
+    seed:int=42 # of the draw
 )->list: # rows: the first half have a wrong image among the five nearest, where there are such
     "Queries that show both what works and what does not."
     y = np.unique(np.asarray(labels), return_inverse=True)[1]
@@ -56,7 +56,7 @@ def plot_retrieval(
     e, # their embeddings, (n, dim)
     n:int=6, # queries
     framed:bool=True, # blue for the query's class, vermilion for any other? Not where classes do not say what is same
-    seed:int=42
+    seed:int=42 # of the draw
 ):
     "Strips: a query on the left, its five nearest images after it."
     titles, colors, imgs = [], [], []
@@ -119,8 +119,8 @@ def plot_class_distances(
 def pick_pairs(
     y, # 0 same, 1 different, of all pairs
     kind:int, # 0 or 1
-    n:int=8,
-    seed:int=42
+    n:int=8, # pairs
+    seed:int=42 # of the draw
 )->np.ndarray: # rows
     "A fair draw of the pairs of one kind."
     return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(np.asarray(y)==kind))[:n])
@@ -139,7 +139,7 @@ def plot_note(
 # %% ../nbs/07_figures.ipynb #f39d6904
 def plot_test_pairs(
     items, # table of all images
-    trained:Evaluation,
+    trained:Evaluation, # of the network that was trained
     rows # which of its test pairs
 ):
     "Some test pairs with distance and verdict."
@@ -150,7 +150,7 @@ def plot_test_pairs(
 # %% ../nbs/07_figures.ipynb #8d3cab8c
 def pair_figures(
     items, # table of all images
-    trained:Evaluation,
+    trained:Evaluation, # of the network that was trained
     frozen:Evaluation # of the same backbone, untrained
 ):
     "Name and figure, one after the other, of what the frozen pairs say."
@@ -168,7 +168,7 @@ def pair_figures(
 def run_figures(
     items, # table of all images
     e, # their embeddings, (n, dim)
-    trained:Evaluation,
+    trained:Evaluation, # of the network that was trained
     frozen:Evaluation, # of the same backbone, untrained
     split, # part of every image
     history=None # from `fit`
@@ -186,7 +186,7 @@ def run_figures(
 def save_graphs(
     folder, # where the PNG files go
     *args, # for `run_figures`
-    **kwargs
+    **kwargs # for `run_figures`
 )->list: # the files
     "Draw and write every picture of a run."
     files = []

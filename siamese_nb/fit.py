@@ -50,7 +50,7 @@ def write_checkpoint(
     file:str|Path, # to be replaced
     state:dict # what `read_checkpoint` gives back
 ):
-    "Whole or not at all; a full disk raises OSError"
+    "Write a checkpoint whole or not at all; a full disk raises OSError"
     data = io.BytesIO()
     torch.save(state, data)
     with replacing(file) as f: Path(f).write_bytes(data.getbuffer())
@@ -89,7 +89,9 @@ class Training:
 
 # %% ../nbs/04b_fit.ipynb #fbc8f4bd
 @patch
-def add(self:Training, row:dict):
+def add(self:Training,
+    row:dict # epoch, batch_loss, lr, seconds, and what `check` measured
+):
     "A finished epoch; its weights are kept if it is the best so far"
     self.history.append(row)
     if self.improved: self.best = trained_state(self.model)
@@ -102,7 +104,9 @@ def leave_best(self:Training):
 
 # %% ../nbs/04b_fit.ipynb #e4e0badb
 @patch
-def save(self:Training, out:Path):
+def save(self:Training,
+    out:Path # an existing folder
+):
     "best.ckpt if this epoch is the best, history.csv, last.ckpt"
     common = dict(format=CKPT, settings=self.settings, history=list(self.history))
     loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
@@ -113,7 +117,9 @@ def save(self:Training, out:Path):
 
 # %% ../nbs/04b_fit.ipynb #22a835c8
 @patch
-def load(self:Training, file:Path):
+def load(self:Training,
+    file:Path # last.ckpt, as written by `save`
+):
     "Go on from a checkpoint that was made with the same settings"
     s = read_checkpoint(file)
     for k,v in self.settings.items():
@@ -134,8 +140,17 @@ def epoch_seed(
     return int(np.random.SeedSequence([seed, epoch, process]).generate_state(1)[0])
 
 # %% ../nbs/04b_fit.ipynb #b51c4519
-def one_epoch(run, model, batches, seed, acc, device, amp, clip):
-    "Train the epoch after those that `run` has seen; returns the mean loss"
+def one_epoch(
+    run:Training, # stands after the last epoch
+    model:nn.Module, # as prepared by accelerate
+    batches, # yields (x, target)
+    seed:int, # with the epoch, decides everything
+    acc:Accelerator, # processes
+    device, # where the model is
+    amp, # makes the context of the forward pass
+    clip:float|None # longest gradient
+)->float: # mean loss of the batches
+    "Train the epoch after those that `run` has seen"
     epoch,lr = run.epoch,run.lr
     if hasattr(batches.batch_sampler, 'set_epoch'): batches.batch_sampler.set_epoch(epoch)
     torch.manual_seed(epoch_seed(seed, epoch, acc.process_index))
@@ -144,8 +159,16 @@ def one_epoch(run, model, batches, seed, acc, device, amp, clip):
     return mean
 
 # %% ../nbs/04b_fit.ipynb #e945e50d
-def epoch_loop(run, train, check, epochs, patience, out, quiet):
-    "Train from where `run` stands; `out` is where to save, if anywhere"
+def epoch_loop(
+    run:Training, # where training stands
+    train, # function: trains one epoch, returns its mean loss
+    check, # function: returns the measurements after an epoch, a dict
+    epochs:int, # the last epoch's number
+    patience:int|None, # epochs without a new best before it stops; None: endless
+    out:Path|None, # where to save; None: nowhere
+    quiet:bool # no bar
+):
+    "Train from where `run` stands"
     if run.settings['check_start'] and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **check(), lr=0., seconds=0.))
     with tqdm(total=epochs, initial=run.epoch, desc='train', unit='epoch', disable=quiet) as bar:
         while run.epoch < epochs and not run.history.tired(patience):

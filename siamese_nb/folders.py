@@ -124,8 +124,11 @@ def open_image(
 
 # %% ../nbs/00b_folders.ipynb #908ffa2d
 @patch
-def open(self:Items, i:int, **kwargs)->Image.Image:
-    "Image `i` in RGB; `kwargs` are those of `open_image`."
+def open(self:Items,
+    i:int, # number of a row
+    **kwargs # as for `open_image`
+)->Image.Image: # RGB
+    "An image of the table."
     return open_image(self.file(i), **kwargs) if self.arrays is None else Image.fromarray(self.arrays[i]).convert('RGB')
 
 # %% ../nbs/00b_folders.ipynb #39de5081

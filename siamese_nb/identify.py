@@ -14,7 +14,7 @@ from .compare import *
 class Gallery:
     "Known identities, each with one or more reference images"
     def __init__(self,
-                 model:Comparer,
+                 model:Comparer, # what embeds
                  how:str='mean', # the distance to an identity: 'mean' over its references, or the 'nearest' one
                  threshold:float=None): # default: the model's
         if how not in ('mean', 'nearest'): raise ValueError(f"how is {how!r}: it can be 'mean' or 'nearest'")
@@ -70,7 +70,7 @@ def identify(self:Gallery,
 # %% ../nbs/09_identify.ipynb #076d5ccd
 def open_set_rates(d:np.ndarray, # distance of every visitor to every identity (n, identities)
                    truth, # column that each visitor belongs to, -1 for strangers
-                   threshold:float
+                   threshold:float # admitted below it
 )->dict: # found, mistaken: shares of the enrolled visitors; accepted: share of the strangers
     "What happens at the door"
     d,truth = np.asarray(d),np.asarray(truth)

@@ -42,18 +42,28 @@ def resize(
     return F.interpolate(x[None], (h,w), mode='bilinear', antialias=True, align_corners=False)[0]
 
 # %% ../nbs/00c_images.ipynb #1fb1a77c
-def squash(x:torch.Tensor, size:int)->torch.Tensor:
+def squash(
+    x:torch.Tensor, # uint8 (3,h,w)
+    size:int, # side of the result, pixels
+)->torch.Tensor: # uint8 (3,size,size)
     "All of the picture, its proportions lost."
     return resize(x, size, size)
 
-def crop(x:torch.Tensor, size:int)->torch.Tensor:
+def crop(
+    x:torch.Tensor, # uint8 (3,h,w)
+    size:int, # side of the result, pixels
+)->torch.Tensor: # uint8 (3,size,size)
     "The square in the middle: proportions kept, the ends lost."
     h,w = x.shape[1:]
     s = min(h,w)
     t,l = (h-s)//2,(w-s)//2
     return resize(x[:, t:t+s, l:l+s], size, size)
 
-def pad(x:torch.Tensor, size:int)->torch.Tensor:
+# %% ../nbs/00c_images.ipynb #6516728a
+def pad(
+    x:torch.Tensor, # uint8 (3,h,w)
+    size:int, # side of the result, pixels
+)->torch.Tensor: # uint8 (3,size,size)
     "All of the picture in its proportions, the rest filled with the mean colour."
     h,w = x.shape[1:]
     nh,nw = max(1, round(size*h/max(h,w))),max(1, round(size*w/max(h,w)))
@@ -83,7 +93,10 @@ class Transform:
 
 # %% ../nbs/00c_images.ipynb #727844cf
 @patch
-def __call__(self:Transform, img)->torch.Tensor: # uint8 (V,3,size,size)
+def __call__(self:Transform,
+    img, # Pillow image, or uint8 tensor (3,h,w) or (1,h,w)
+)->torch.Tensor: # uint8 (V,3,size,size)
+    "All views of one image."
     x = as_tensor(img)
     base = {n:SHAPES[n](x, self.size) for n in {v.removesuffix('+flip') for v in self.views}}
     return torch.stack([base[v.removesuffix('+flip')].flip(-1) if v.endswith('+flip') else base[v] for v in self.views]).contiguous()
@@ -146,8 +159,10 @@ class ItemViews(Dataset):
         except ValueError: return i,None
 
 # %% ../nbs/00c_images.ipynb #cde3353e
-def readable(batch:list)->tuple:
-    "Stack what could be read: indices (n,) and views, uint8 (n,V,3,s,s)."
+def readable(
+    batch:list, # (index, views or None) of each image
+)->tuple: # indices (n,) and views, uint8 (n,V,3,s,s)
+    "Stack what could be read."
     batch = [(i,x) for i,x in batch if x is not None]
     if not batch: return torch.zeros(0, dtype=torch.long),torch.zeros(0,1,3,1,1, dtype=torch.uint8)
     return torch.tensor([i for i,_ in batch]),torch.stack([x for _,x in batch])

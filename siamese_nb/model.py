@@ -110,7 +110,9 @@ def conv_block(
 
 class TinyNet(nn.Sequential):
     "Four small convolutions for small pictures."
-    def __init__(self, dim:int=128):
+    def __init__(self,
+        dim:int=128 # channels of the last layer; it gives four features a channel
+    ):
         super().__init__(conv_block(3,16), conv_block(16,32,2), conv_block(32,64,2), conv_block(64,dim),
                          nn.AdaptiveAvgPool2d(2), nn.Flatten())
 

@@ -58,7 +58,9 @@ def sample_other(
     return order[np.where(same, inside, outside)]
 
 # %% ../nbs/01_pairs.ipynb #847407f2
-def check_pairs(y:np.ndarray):
+def check_pairs(
+    y:np.ndarray, # class code of each image, (n_images,)
+):
     "Raise a ValueError unless there is a pair of each kind."
     same,different = count_pairs(y)
     if not same: raise ValueError(f'{len(y)} images, no two of one class: same pairs need a class with two images')
@@ -139,7 +141,8 @@ def frozen_pairs(
 def save_pairs(
     file:str|Path, # where to
     items:Items, # the table that `a` and `b` index
-    a, b, # indices of the images of each pair
+    a, # index of one image of each pair, (n,)
+    b, # index of the other, (n,)
     t, # 0 same, 1 different
 ):
     "Write pairs as a table of two paths and a label."
@@ -195,7 +198,8 @@ def caption(
 # %% ../nbs/01_pairs.ipynb #bf951ff4
 def show_pairs(
     items:Items, # a table of images
-    a, b, # indices of the images of each pair
+    a, # index of one image of each pair, (n,)
+    b, # index of the other, (n,)
     t, # 0 same, 1 different
     d=None, # distance of each pair
     threshold:float|None=None, # pairs nearer than this are called same
@@ -215,7 +219,14 @@ def show_pairs(
     return fig
 
 # %% ../nbs/01_pairs.ipynb #9b61d24d
-def check_labelled(file, items:Items, a, b, t, part):
+def check_labelled(
+    file, # the table of pairs, for the message
+    items:Items, # the table of images
+    a, # index of one image of each pair, (n,)
+    b, # index of the other, (n,)
+    t, # 0 same, 1 different
+    part, # 'train', 'valid' or 'test' of each pair
+):
     "ValueError, one line, unless each part has both kinds, each image is in one part, and each pair is there once."
     for p in PARTS:
         u = t[part==p]

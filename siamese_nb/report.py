@@ -187,7 +187,7 @@ def story(
 def curves_part(
     folder, # holds the PNG files
     history, # rows of history.csv
-    collapse:float|None=None
+    collapse:float|None=None # loss of a network that gives one distance to all pairs
 )->str: # HTML
     "The curves and their reading."
     kind, why = read_curves(history, collapse)

@@ -76,8 +76,8 @@ def retrieval(
 def draw_trials(
     y:np.ndarray, # class number of every image, (n,)
     way:int, # classes to choose from
-    n_trials:int=2000,
-    seed:int=42
+    n_trials:int=2000, # choices
+    seed:int=42 # of the draw
 )->tuple|None: # rows of the references, (n_trials, way), the right one first; rows of the queries, (n_trials,)
     "References and queries of `n_trials` choices; None with fewer than `way` classes, or none of two images."
     count, rng = np.bincount(y), np.random.default_rng(seed)
@@ -96,8 +96,8 @@ def one_shot(
     e, # embeddings, (n, dim)
     labels, # class of every image, (n,)
     way:int, # classes to choose from
-    n_trials:int=2000,
-    seed:int=42
+    n_trials:int=2000, # choices
+    seed:int=42 # of the draw
 )->float|None: # share of right choices; None with fewer than `way` classes, or none of two images
     "N-way one-shot accuracy: one reference image a class, one query, the nearest reference wins."
     e, trials = torch.as_tensor(e).float().cpu(), draw_trials(_codes(labels).numpy(), way, n_trials, seed)
@@ -127,7 +127,7 @@ def evaluate(
     labels=None, # class of every image; None: pairs only, no retrieval
     split=None, # part of every image; needed with labels
     unseen:bool=False, # test classes are new: resample classes instead of images
-    seed:int=42
+    seed:int=42 # of resamples and trials
 )->Evaluation:
     "Threshold and calibration from valid, used once on test."
     pairs = {k: (a, b, np.asarray(y), pair_distances(e, a, b)) for k,(a,b,y) in pairs.items()}
@@ -141,7 +141,7 @@ def evaluate(
 
 # %% ../nbs/05b_retrieval.ipynb #31b23785
 def summary(
-    trained:Evaluation,
+    trained:Evaluation, # of the network that was trained
     frozen:Evaluation|None=None, # the same backbone untrained, one plain view, cosine
     **about # name, data, protocol, classes, backbone, seed, n_images, seconds, versions: kept as they are
 )->dict: # what results.json holds
@@ -170,7 +170,7 @@ def save_results(
 def hardest(
     d, # distances of the pairs
     y, # 0 same, 1 different
-    threshold:float,
+    threshold:float, # same below it
     n:int=4 # of each kind
 )->tuple: # rows of the worst false matches, rows of the worst misses
     "The closest different pairs below the threshold and the farthest same pairs above it."
@@ -181,7 +181,7 @@ def hardest(
 # %% ../nbs/05b_retrieval.ipynb #b9a033f2
 def flat_map(
     e, # embeddings, (n, dim)
-    seed:int=42,
+    seed:int=42, # of PCA and t-SNE
     steps:int=500 # of t-SNE
 )->np.ndarray: # positions, (n, 2)
     "t-SNE of the embeddings (of their first 50 principal components); plain PCA below 10 images."
@@ -211,7 +211,7 @@ def plot_embedding(
     labels, # class of every image
     n_names:int=30, # so many of the largest classes are named
     most:int=1000, # images at most, drawn at random: t-SNE takes seconds for a thousand, a minute for a few thousand
-    seed:int=42
+    seed:int=42 # of draw, colours and map
 ):
     "A map of the embeddings on which nearness, not direction or scale, means something."
     names, y = np.unique(np.asarray(labels), return_inverse=True)

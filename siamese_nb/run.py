@@ -125,7 +125,12 @@ class Job:
 # %% ../nbs/08_run.ipynb #4440e87e
 def make_job(
     items:Items, # a table of images
-    data, protocol, classes, seed, out, name # as `siamese_run` was given them
+    data, # digits, caltech101 or a folder
+    protocol:str, # 'seen' or 'unseen'
+    classes:str, # 'all' or 'clean'
+    seed:int, # of everything drawn
+    out, # folder for weights/ and graphs/
+    name:str|None # of the results; None: the table's
 )->Job:
     "Check the options that need no image"
     if protocol not in ('seen','unseen'): raise ValueError(f"protocol is {protocol!r}: it can be 'seen' or 'unseen'")
@@ -139,7 +144,10 @@ def make_job(
 
 # %% ../nbs/08_run.ipynb #d4bb61c7
 def check_numbers(
-    epochs, seed, workers, device # as `siamese_run` was given them
+    epochs:int|None, # at least 1; None: as many as the recipe says
+    seed:int, # 0 to 2³²-1
+    workers:int, # at least 0
+    device:str|None # one that is there; None: the best
 ):
     "Refuse what no run could use"
     if epochs is not None and epochs<1: raise ValueError(f'epochs is {epochs}: give 1 or more')

@@ -21,10 +21,14 @@ from .pairs import *
 from .features import *
 
 # %% ../nbs/05c_search.ipynb #692a2879
-def is_path(x)->bool: return isinstance(x, (str, os.PathLike))
+def is_path(x # anything
+)->bool:
+    "Does this name a file?"
+    return isinstance(x, (str, os.PathLike))
 
-def one_image(x)->bool: # is this one image, rather than several?
-    "Paths, PIL images, h×w and h×w×c arrays, h×w and c×h×w tensors are one image; lists, generators and stacks are many"
+def one_image(x # path, PIL image, h×w or h×w×c array, h×w or c×h×w tensor: one image; a list, generator or stack: many
+)->bool:
+    "Is this one image, rather than several?"
     if is_path(x) or isinstance(x, Image.Image): return True
     if isinstance(x, torch.Tensor): return x.ndim==2 or (x.ndim==3 and x.shape[0] in (1, 3, 4))
     return isinstance(x, np.ndarray) and (x.ndim==2 or (x.ndim==3 and x.shape[-1] in (1, 3, 4)))
@@ -59,7 +63,8 @@ class Pictures:
         except (ValueError, OSError) as e: self.errors[i] = e
         return i,None
 
-def reason(e:Exception)->str: # one line, without the file's name
+def reason(e:Exception # raised while the image was read
+)->str: # one line, without the file's name
     "Why an image cannot be used"
     return printable(' '.join(str(e).split()).split(' cannot be used as an image: ')[-1])
 
@@ -79,7 +84,10 @@ def nearest(q:np.ndarray, # queries (m, dim)
     return np.take_along_axis(d, order, 1),np.take_along_axis(i, order, 1)
 
 # %% ../nbs/05c_search.ipynb #bfba02f9
-def candidates(q, e, k)->np.ndarray: # row numbers (m, k), in no order
+def candidates(q:np.ndarray, # queries (m, dim)
+               e:np.ndarray, # what is searched (n, dim)
+               k:int # how many, at most n
+)->np.ndarray: # row numbers (m, k), in no order
     "The `k` nearest rows, found by a matrix product"
     if len(e)>=FAISS_FROM and (faiss := get_faiss()): return faiss.knn(q, e, k)[1]
     return np.argpartition((e*e).sum(1)-2*q@e.T, k-1, axis=1)[:, :k]
@@ -92,18 +100,23 @@ def get_faiss():
     return faiss
 
 # %% ../nbs/05c_search.ipynb #4821f60b
-def empty_table(dim:int)->dict: # a row per file
+def empty_table(dim:int # numbers an image
+)->dict: # a row per file
     "The files, what they look like from outside and inside, and where they lie or why they do not"
     return dict(paths=np.zeros(0, 'U1'), stamps=np.zeros((0, 3), np.int64), digests=np.zeros(0, 'U32'),
                 why=np.zeros(0, 'U1'), embeddings=np.zeros((0, dim), np.float32))
 
-def index_files(folder:Path, key:str)->list: # where the table is kept, best first
-    "The folder itself, or the cache where the folder cannot be written"
+def index_files(folder:Path, # holds the images
+                key:str # the model's own, part of the name
+)->list: # paths, best first
+    "Where the table is kept: in the folder itself, or the cache where the folder cannot be written"
     name = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=8).hexdigest()
     return [folder/f'.siamese_nb-{key}.npz', cache_dir()/'index'/f'{name}-{key}.npz']
 
 # %% ../nbs/05c_search.ipynb #8921daed
-def read_table(files:list, dim:int)->dict:
+def read_table(files:list, # where it may be, from `index_files`
+               dim:int # numbers an image
+)->dict:
     "The first table that can be read, or an empty one"
     for f in files:
         try:
@@ -112,24 +125,30 @@ def read_table(files:list, dim:int)->dict:
         except Exception: continue # none there, or a damaged one: it is made anew
     return empty_table(dim)
 
-def write_npz(file:Path, **arrays):
-    "Whole or not at all"
+def write_npz(file:Path, # where to
+              **arrays # by name
+):
+    "Write arrays whole or not at all"
     with replacing(file) as tmp, open(tmp, 'wb') as f: np.savez(f, **arrays)
 
-def write_table(files:list, table:dict):
-    "Where it can be written"
+def write_table(files:list, # where it may be, from `index_files`
+                table:dict # array by column
+):
+    "Write a table to the first place that can be written, if there is one"
     for f in files:
         try: return write_npz(f, **table)
         except OSError: continue
 
 # %% ../nbs/05c_search.ipynb #437a3534
-def stamp(file)->tuple: # size, time of the last change of the content, time of the last change of anything
+def stamp(file:str|Path # there or not
+)->tuple: # size, time of the last change of the content, time of the last change of anything
     "What a file looks like from outside"
     try: s = os.stat(file)
     except OSError: return 0,0,0
     return s.st_size,s.st_mtime_ns,s.st_ctime_ns
 
-def digest(file)->str: # '' when it cannot be read
+def digest(file:str|Path # there or not
+)->str: # '' when it cannot be read
     "What is in a file"
     h = hashlib.blake2b(digest_size=16)
     try:
@@ -171,7 +190,8 @@ def update_table(old:dict, # the table as it was
     return dict(paths=text(paths), stamps=stamps, digests=digests, why=text(why), embeddings=e)
 
 # %% ../nbs/05c_search.ipynb #155e33f7
-def thumbnail(x)->Image.Image: # at most 160 pixels a side
+def thumbnail(x # any one image, as for `to_pil`
+)->Image.Image: # at most 160 pixels a side
     "A small copy, for showing"
     img = to_pil(x)
     img.thumbnail((160, 160))
