@@ -159,7 +159,7 @@ class SiameseEmbedder(TransformerMixin, BaseEstimator):
     "A trained model as a scikit-learn transformer"
     def __init__(self,
                  model='model.safetensors', # file, or the folder that holds it, or a `Comparer`
-                 batch_size=64): # images in memory at a time
+                 batch_size=None): # views a step; None: what suits the device
         self.model,self.batch_size = model,batch_size
 
     def fit(self, X=None, y=None):

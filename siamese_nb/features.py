@@ -148,25 +148,24 @@ def embed_some(
 
 # %% ../nbs/02d_features.ipynb #cd67e1fc
 def embed_views(
-    backbone:Backbone, # used as it is, evaluated
-    items:Items, # where the images are
+    net:Backbone, # from `fused`, on `device`
+    views, # `ItemViews`, or what else has a `transform` and gives (index, views or None)
     idxs:np.ndarray, # which of them
-    transform:Transform, # their views
     device:torch.device, # where the arithmetic happens
     workers:int=0, # threads; 0: as many as torch would use
-    batch_size:int|None=None # views a step; default 8 on a processor, 128 elsewhere
+    batch_size:int|None=None, # views a step; default 8 on a processor, 128 elsewhere
+    progress:bool=True # a bar, when it takes longer than a second
 ): # yields (indices, features (n,V,dim) float16), images that cannot be read left out
-    "Stream images through a backbone: every thread reads its own batch and, on a processor, embeds it."
-    cpu,n_threads = device.type == 'cpu',torch.get_num_threads()
-    net,views = fused(backbone, device),ItemViews(items, transform)
-    step = max(1, (batch_size or (8 if cpu else 128))//len(transform.views))
-    chunks,workers = [idxs[k:k+step] for k in range(0, len(idxs), step)],workers or n_threads
-    def work(chunk): return embed_some(net, *read_some(views, chunk), device) if cpu else read_some(views, chunk)
-    bar = tqdm(total=len(idxs), desc='embed', unit='image', delay=1, disable=os.environ.get('TQDM_DISABLE') == '1')
+    "Stream images through a network: every thread reads its own batch and, on a processor, embeds it."
+    cpu,n_threads,workers = device.type == 'cpu',torch.get_num_threads(),workers or torch.get_num_threads()
+    step = max(1, (batch_size or (8 if cpu else 128))//len(views.transform.views))
+    chunks = [idxs[k:k+step] for k in range(0, len(idxs), step)]
+    def work(chunk): return (len(chunk), *(embed_some(net, *read_some(views, chunk), device) if cpu else read_some(views, chunk)))
+    bar = tqdm(total=len(idxs), desc='embed', unit='image', delay=1, disable=not progress or os.environ.get('TQDM_DISABLE') == '1')
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, bar:
-        for i,x in in_order(pool, work, chunks, workers + 2):
+        for n,i,x in in_order(pool, work, chunks, workers + 2):
             if x is not None: yield (i,x) if cpu else embed_some(net, i, x, device)
-            bar.update(len(i))
+            bar.update(n)
     torch.set_num_threads(n_threads)
 
 # %% ../nbs/02d_features.ipynb #474da711
@@ -175,7 +174,7 @@ def embed_missing(
     hit:np.ndarray, # which of them are there, shape (n,V): filled in place
     rows:np.ndarray, # which rows to embed
     where:np.ndarray, # position in `items` of each row
-    backbone:Backbone, # pixels to features
+    net:Backbone, # from `fused`
     items:Items, # where the images are
     transform:Transform, # their views
     **kwargs # as for `embed_views`
@@ -184,7 +183,7 @@ def embed_missing(
     need = np.flatnonzero(~hit[rows].all(0))
     transform = replace(transform, views=tuple(transform.views[v] for v in need))
     row_of,done = {int(where[r]):int(r) for r in rows},[]
-    for i,f in embed_views(backbone, items, where[rows], transform, **kwargs):
+    for i,f in embed_views(net, ItemViews(items, transform), where[rows], **kwargs):
         r = np.array([row_of[j] for j in i.tolist()], int)
         x[r[:,None],need],hit[r[:,None],need] = f,True
         done.append(r)
@@ -207,8 +206,8 @@ def extract(
     x,hit = np.zeros((len(keys), len(transform.views), backbone.dim), np.float16),np.zeros((len(keys), len(transform.views)), bool)
     for v,store in enumerate(stores): x[:,v],hit[:,v] = store.read(keys.tolist())
     todo = np.flatnonzero(~hit.all(1))
-    todo = todo[np.argsort(first[todo])]
+    todo,net = todo[np.argsort(first[todo])],fused(backbone, device) if len(todo) else None
     for part in (todo[k:k+2048] for k in range(0, len(todo), 2048)):
-        done,need = embed_missing(x, hit, part, first, backbone, items, transform, device=device, workers=workers, batch_size=batch_size)
+        done,need = embed_missing(x, hit, part, first, net, items, transform, device=device, workers=workers, batch_size=batch_size)
         for v in need if stores else []: stores[v].write(keys[done].tolist(), x[done,v])
     return torch.from_numpy(x[back].astype(np.float32)),hit.all(1)[back]
