@@ -14,8 +14,8 @@ def picture(table, file):
     "Ratios as bars"
     import matplotlib.pyplot as plt
     fig,ax = plt.subplots(figsize=(7,.45*len(table)+1), layout='constrained')
-    names = [f'{a}: {b}' if n>1 else a for a,b,n in zip(table['what'], table['other'], table.groupby('what')['what'].transform('size'))]
-    ax.barh(names, table['ratio'], color=['#0072B2' if r>=1 else '#999999' for r in table['ratio']])
+    names = [f'{a}: {b.split(",")[0]}' if n>1 else a for a,b,n in zip(table['what'], table['other'], table.groupby('what')['what'].transform('size'))]
+    ax.barh(names, table['ratio'], color=['#0072B2' if r>=1.005 else '#999999' for r in table['ratio']])
     ax.axvline(1, color='black', lw=1, ls='--')
     ax.invert_yaxis()
     ax.set(xscale='log', xlabel='times as fast as the other (dashed: equal)', xlim=(.4, 8))

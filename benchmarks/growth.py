@@ -54,7 +54,8 @@ def metrics(n):
 
 def rows(items, quick):
     "All kinds of work, in growing amounts; without images, those that need none"
-    for n in () if not items else (300, 600) if quick else (1000, 3000, 9000): yield from images(items, n)
+    sizes = () if not items else (300, 600) if quick else (1000, 3000, 9000)
+    for kind in zip(*[list(images(items, n)) for n in sizes]): yield from kind
     for n in (128, 256, 512) if quick else (128, 256, 512, 1024, 2048): yield loss(n)
     for n in (1000, 10_000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000): yield search(n)
     for n in (1000, 3000) if quick else (1000, 3000, 10_000, 30_000, 100_000): yield metrics(n)

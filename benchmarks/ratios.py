@@ -1,4 +1,5 @@
 "Ours and another way to do the same, in one process, taking turns."
+import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 import numpy as np
@@ -52,9 +53,9 @@ def network(name, n):
     pixels,fast = torch.randint(0, 256, (n, 3, 224, 224), dtype=torch.uint8),fused(bb)
     kinds = {'as published':freeze(bb)}
     try:
-        compiled = torch.compile(fused_by_torch(bb), options=dict(freezing=True))
+        compiled,start = torch.compile(fused_by_torch(bb), options=dict(freezing=True)),time.perf_counter()
         embed_all(compiled, pixels[:8])
-        kinds['torch.compile'] = compiled
+        kinds[f'torch.compile, after {time.perf_counter()-start:.0f} s of it'] = compiled
     except Exception as e: print(f'torch.compile left out: {type(e).__name__}')
     t,*others = seconds(*[lambda net=net: embed_all(net, pixels) for net in (fast, *kinds.values())], rounds=2)
     for other,u in zip(kinds, others): yield row(f'{name} alone', n, 'images', 'fused', other, t, u)

@@ -39,7 +39,8 @@ def load_weights(
     weights = read_weights(weights)
     mine = net.state_dict()
     missing = [k for k,v in mine.items() if not k.endswith('num_batches_tracked') and getattr(weights.get(k), 'shape', None) != v.shape]
-    if missing: raise ValueError(f"the weights lack {len(missing)} of {len(mine)} tensors, among them {missing[0]}: they belong to another network, give those of this one")
+    if missing: raise ValueError(f"the weights lack {len(missing)} of {len(mine)} tensors, among them {missing[0]}: "
+                                 "they belong to another network, give those of this one")
     net.load_state_dict({k:v for k,v in weights.items() if k in mine}, strict=False)
     return net
 
@@ -78,7 +79,8 @@ def plain_conv(
     "Undo the padding layers that copy the whole picture first."
     pads = tuple(getattr(conv.static_padding, 'padding', (0,)*4))
     even = len(set(pads)) == 1
-    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, pads[0] if even else 0, groups=conv.groups, bias=False)
+    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
+                    pads[0] if even else 0, groups=conv.groups, bias=False)
     new.weight = conv.weight
     return new if even else nn.Sequential(nn.ZeroPad2d(pads), new)
 
@@ -145,7 +147,8 @@ def resnet_weights()->dict: # tensors by name
         with time_out(10), redirect_stdout(sys.stderr if bar else io.StringIO()):
             return w.get_state_dict(check_hash=True, progress=bar, map_location='cpu', weights_only=True)
     except Exception as e:
-        raise OSError(f"cannot get ResNet-50's weights from {w.url} ({first_line(e)}): give --backbone-weights FILE or another --backbone") from e
+        raise OSError(f"cannot get ResNet-50's weights from {w.url} ({first_line(e)}): "
+                      "give --backbone-weights FILE or another --backbone") from e
 
 # %% ../nbs/02b_backbones.ipynb #d243840e
 def resnet_backbone(
@@ -215,7 +218,8 @@ def fingerprint(
     backbone:Backbone # as it is now
 )->str: # changes with the network's name, any of its weights, its pixel statistics, or the kinds of mean
     "A hash of all that decides what a backbone returns."
-    facts = [backbone.name, backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), tensor_hashes(backbone)] + [backbone.dim]*(backbone.dim != backbone.plain)
+    facts = [backbone.name, backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), tensor_hashes(backbone)]
+    facts += [backbone.dim]*(backbone.dim != backbone.plain)
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 # %% ../nbs/02b_backbones.ipynb #9406a9f9
@@ -256,7 +260,7 @@ def make_backbone(
 def auto_backbone(
     weights_file:str|Path|None, # weights of ResNet-50 on disk, instead of a download
     pretrained:bool # start from ImageNet weights?
-)->Backbone: # `why` says which it is
+)->Backbone: # `Backbone.why` says which it is
     "ResNet-50, or EfficientNet-Lite0 where the weights of ResNet-50 cannot be had."
     try: bb = make_backbone('resnet50', weights_file, pretrained)
     except OSError as e:
@@ -305,7 +309,7 @@ def unfreeze_last(
 # %% ../nbs/02b_backbones.ipynb #5cccf227
 def model_table(
     backbones:list[Backbone] # to compare
-): # a pandas DataFrame, a row a backbone
+): # a pandas DataFrame, one row per backbone
     "Input size, features, parameters, and operations for one image."
     import pandas as pd
     from torch.utils.flop_counter import FlopCounterMode

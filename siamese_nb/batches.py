@@ -19,7 +19,7 @@ from .pairs import by_class,check_pairs,sample_other
 class EpochBatches:
     "Batches of (index, draw, target) that follow from (seed, epoch); a subclass says in `batches` which images and targets."
     def __init__(self,
-        n_batches:int, # batches an epoch
+        n_batches:int, # batches per epoch
         seed:int, # with the epoch, decides everything
     ): self.n_batches,self.seed,self.epoch = n_batches,seed,0
 
@@ -34,7 +34,7 @@ class EpochBatches:
 # %% ../nbs/01b_batches.ipynb #cd44e03a
 def deal(
     m:int, # cards in the deck
-    size:int, # cards a hand, no more than m
+    size:int, # cards per hand, no more than m
     n:int, # hands
     rng:np.random.Generator, # source of chance
 )->np.ndarray: # (n,size) numbers below m
@@ -67,9 +67,9 @@ def deal_pairs(
 class PairSampler(EpochBatches):
     "Batches of random pairs, half of each kind: the anchors, then the others, each as (index, draw, label)."
     def __init__(self,
-        y, # class code of each image
-        batch_size:int=64, # pairs a batch, even; less where a data set is too small for it
-        n_batches:int|None=None, # batches an epoch; None: as many pairs as images
+        y:np.ndarray|torch.Tensor, # class code of each image
+        batch_size:int=64, # pairs per batch, even; less where a data set is too small for it
+        n_batches:int|None=None, # batches per epoch; None: as many pairs as images
         seed:int=42, # with the epoch, decides everything
     ):
         self.y = np.asarray(y)
@@ -84,10 +84,10 @@ class PairSampler(EpochBatches):
 class PairList(EpochBatches):
     "Batches over given labelled pairs, each once an epoch in a new order, in the form of `PairSampler`."
     def __init__(self,
-        a, # index of one image of each pair, (n,)
-        b, # index of the other, (n,)
-        t, # label of each pair: 0 same, 1 different
-        batch_size:int=64, # pairs a batch; the last may be smaller
+        a:np.ndarray, # index of one image of each pair, (n,)
+        b:np.ndarray, # index of the other, (n,)
+        t:np.ndarray, # label of each pair: 0 same, 1 different
+        batch_size:int=64, # pairs per batch; the last may be smaller
         seed:int=42, # with the epoch, decides everything
     ):
         self.a,self.b,self.t,self.pairs = np.asarray(a),np.asarray(b),np.asarray(t),batch_size
@@ -102,7 +102,7 @@ class PairList(EpochBatches):
 # %% ../nbs/01b_batches.ipynb #f206fcca
 def deal_pk(
     images:list, # the images of each class
-    p:int, # classes a batch
+    p:int, # classes per batch
     k:int, # images of each class; all of them where there are fewer
     n:int, # batches
     rng:np.random.Generator, # source of chance
@@ -117,10 +117,10 @@ def deal_pk(
 class PKSampler(EpochBatches):
     "Batches of `p` classes with `k` images each, as (index, draw, class)."
     def __init__(self,
-        y, # class code of each image
-        p:int=32, # classes a batch; all of them where there are fewer
+        y:np.ndarray|torch.Tensor, # class code of each image
+        p:int=32, # classes per batch; all of them where there are fewer
         k:int=4, # images of each class; all of them where there are fewer
-        n_batches:int|None=None, # batches an epoch; None: about as many images as there are
+        n_batches:int|None=None, # batches per epoch; None: about as many images as there are
         seed:int=42, # with the epoch, decides everything
     ):
         self.y,self.k = np.asarray(y),k
@@ -137,8 +137,8 @@ class PKSampler(EpochBatches):
 class EveryImage(PKSampler):
     "P×K batches, about, in which every image occurs once an epoch, as (index, draw, class): classes count by their size."
     def __init__(self,
-        y, # class code of each image
-        p:int=32, # hands a batch, about
+        y:np.ndarray|torch.Tensor, # class code of each image
+        p:int=32, # hands per batch, about
         k:int=4, # images of one class in a hand, or one fewer
         seed:int=42, # with the epoch, decides everything
     ):
@@ -159,8 +159,8 @@ class TensorViews(Dataset):
     "Images or cached features in memory, fetched a batch at a time, one view of each as its draw decides."
     def __init__(self,
         x:torch.Tensor, # (n,V,...): features, or bytes of images
-        y, # class code of each image, (n,)
-        augment=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
+        y:np.ndarray|torch.Tensor, # class code of each image, (n,)
+        augment:callable=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
     ):
         if len(x)!=len(y): raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
         self.y,self.augment,self.n_views,self.device = torch.as_tensor(y),augment,x.shape[1],x.device
@@ -190,14 +190,15 @@ class FileViews(TensorViews):
     def __init__(self,
         items:Items, # a table of images, all readable
         transform:Transform, # how they become views
-        y=None, # class code of each image; None: those of the table
-        augment=None, # as in `TensorViews`
+        y:np.ndarray|None=None, # class code of each image; None: those of the table
+        augment:callable=None, # as in `TensorViews`
     ):
         self.items,self.augment,self.n_views,self.device = items,augment,len(transform.views),torch.device('cpu')
         self.each = [Transform(transform.size, (v,)) for v in transform.views]
         self.y = torch.as_tensor(items.y if y is None else y)
 
-    def pick(self, i, v): return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size)) for j,k in zip(i.tolist(), v.tolist())])
+    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor:
+        return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size)) for j,k in zip(i.tolist(), v.tolist())])
 
 # %% ../nbs/01b_batches.ipynb #9b0dcbcf
 def whole(
@@ -215,9 +216,9 @@ def one_label_a_pair(
 # %% ../nbs/01b_batches.ipynb #c7dc25ce
 def pk_batches(
     data:TensorViews, # images or features, and their classes
-    p:int=32, # classes a batch
+    p:int=32, # classes per batch
     k:int=4, # images of each class
-    n_batches:int|None=None, # batches an epoch
+    n_batches:int|None=None, # batches per epoch
     seed:int=42, # decides everything
     workers:int=0, # processes that fetch ahead
     every_image:bool=False, # each image once an epoch, instead of each class equally often
@@ -229,9 +230,9 @@ def pk_batches(
 # %% ../nbs/01b_batches.ipynb #4cd6ad2c
 def pair_batches(
     data:TensorViews, # images or features, and their classes
-    batch_size:int=64, # pairs a batch
+    batch_size:int=64, # pairs per batch
     pairs:tuple|None=None, # a, b, t of explicit pairs; None: random pairs by class
-    n_batches:int|None=None, # batches an epoch of random pairs
+    n_batches:int|None=None, # batches per epoch, of random pairs
     seed:int=42, # decides everything
     workers:int=0, # processes that fetch ahead
 )->DataLoader: # gives x (2B,...), anchors first, and labels (B,): 0 same, 1 different

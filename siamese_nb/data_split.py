@@ -54,7 +54,8 @@ class Items:
     @cached_property
     def y(self)->np.ndarray: return np.unique(np.array(self.labels, dtype=object), return_inverse=True)[1].astype(np.int64)
     def __repr__(self):
-        return f"{self.name}: {len(self):,} images of {len(self.classes):,} classes" + (f', {skipped_line(self.skipped)}' if self.skipped else '')
+        left_out = f', {skipped_line(self.skipped)}' if self.skipped else ''
+        return f'{self.name}: {len(self):,} images of {len(self.classes):,} classes{left_out}'
 
 # %% ../nbs/00_data_split.ipynb #6ac30c73
 @patch
@@ -66,7 +67,7 @@ def file(self:Items,
 
 @patch
 def take(self:Items,
-    idxs # numbers of rows, or a mask
+    idxs:np.ndarray|list # numbers of rows, or a mask
 )->Items:
     "A table of some of the images, with class codes `y` counted anew."
     idxs = np.arange(len(self))[np.asarray(idxs)]
@@ -104,7 +105,8 @@ def skip_caltech101(
 def use_style():
     "One look for all figures; in a notebook, cells that need Caltech-101 are left out where there is none."
     import seaborn as sns
-    sns.set_theme('notebook', 'whitegrid', rc={'figure.dpi':80, 'figure.facecolor':'white', 'savefig.facecolor':'white', 'axes.titlesize':'medium'})
+    sns.set_theme('notebook', 'whitegrid', rc={'figure.dpi':80, 'figure.facecolor':'white',
+                                               'savefig.facecolor':'white', 'axes.titlesize':'medium'})
     shell = ipython_shell()
     if shell and skip_caltech101 not in shell.input_transformers_cleanup: shell.input_transformers_cleanup.append(skip_caltech101)
 
@@ -121,8 +123,8 @@ def draw_frame(
 def show_images(
     imgs:list, # Pillow images or arrays
     titles:list|None=None, # a caption for each
-    ncols:int=6, # images a row
-    size:float=1.3, # inches a side
+    ncols:int=6, # images per row
+    size:float=1.3, # side of each, inches
     colors:list|None=None, # a frame colour for each; None: no frame
 ): # the figure
     "Pictures in a grid."
@@ -147,7 +149,8 @@ def part_sizes(
     sizes:tuple=(.7,.1,.2), # shares of train, valid and test
 )->list: # images for train, valid and test
     "How many images of a class of `n` go into each part."
-    if len(sizes)!=3 or min(sizes)<0 or abs(sum(sizes)-1)>1e-6: raise ValueError(f'sizes are {sizes}: three shares that add up to 1 are expected')
+    if len(sizes)!=3 or min(sizes)<0 or abs(sum(sizes)-1)>1e-6: raise ValueError(
+        f'sizes are {sizes}: three shares that add up to 1 are expected')
     low = 2 if n>=6 else 1 if n>=3 else 0
     want = [max(low, round(n*s)) if s and low else 0 for s in sizes[1:]]
     while sum(want)>max(n-low, 0): want[want.index(max(want))] -= 1

@@ -131,9 +131,9 @@ def plot_roc(
         fpr, tpr, _ = roc(d, y)
         eer, color = equal_error_rate(d, y), GREY if name=='frozen' else SAME
         for ax in axs:
-            ax.plot(fpr, tpr, color=color, label=f'{name}: AUC {roc_auc_score(np.asarray(y)==0, -np.asarray(d)):.3f}, EER {eer:.1%}')
+            ax.plot(fpr, tpr, color=color, label=f'{name}: AUC {roc_auc_score(np.asarray(y)==0, -np.asarray(d)):.3f}, EER {eer:.3f}')
             ax.plot(eer, 1-eer, 'o', color=color)
-    for ax in axs: ax.plot(x, x, ':', color='black', lw=1, label='chance: AUC 0.500, EER 50.0%')
+    for ax in axs: ax.plot(x, x, ':', color='black', lw=1, label='chance: AUC 0.500, EER 0.500')
     axs[0].set(xlabel='false match rate', ylabel='true match rate', aspect='equal')
     axs[1].set(xlabel='false match rate (logarithmic)', ylabel='true match rate', xscale='log', xlim=(1e-4, 1))
     axs[0].legend(fontsize=8, loc='lower right')

@@ -49,7 +49,7 @@ def content_hash(
 # %% ../nbs/02d_features.ipynb #c8361bcf
 def content_hashes(
     items:Items # a table of images
-)->np.ndarray: # one hash an image; the same image twice has the same
+)->np.ndarray: # one hash per image; the same image twice has the same
     "Hash every image, in threads; one that cannot be read gets a name that nothing else has."
     with ThreadPoolExecutor() as pool: names = list(pool.map(lambda i: content_hash(items, i), range(len(items))))
     return np.array([name or os.urandom(16).hex() for name in names])
@@ -72,14 +72,15 @@ def replacing(
 
 # %% ../nbs/02d_features.ipynb #d25397ff
 class FeatureCache:
-    "Features on disk, in one folder a backbone and view, found by the image's content."
+    "Features on disk, in one folder per backbone and view, found by the image's content."
     def __init__(self,
         backbone:Backbone, # its fingerprint is part of the folder's name
         transform:Transform, # size and kind of view are part of it too
         view:str # one of the transform's views
     ):
         facts = [1, fingerprint(backbone), replace(transform, views=(view,)).to_dict()]
-        self.folder = cache_dir()/f"{backbone.name}-{hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=12).hexdigest()}"
+        name = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=12).hexdigest()
+        self.folder = cache_dir()/f'{backbone.name}-{name}'
         self.dim = backbone.dim
 
 # %% ../nbs/02d_features.ipynb #982af885
@@ -115,7 +116,7 @@ def write(self:FeatureCache,
 # %% ../nbs/02d_features.ipynb #caea55e7
 def in_order(
     pool:ThreadPoolExecutor, # runs the work
-    work, # called with one job
+    work:callable, # called with one job
     jobs, # any iterable
     ahead:int # how many results may wait
 ): # yields the results in the order of the jobs
@@ -153,7 +154,7 @@ def embed_views(
     idxs:np.ndarray, # which of them
     device:torch.device, # where the arithmetic happens
     workers:int=0, # threads; 0: as many as torch would use
-    batch_size:int|None=None, # views a step; default 8 on a processor, 128 elsewhere
+    batch_size:int|None=None, # views per step; default 8 on a processor, 128 elsewhere
     progress:bool=True # a bar, when it takes longer than a second
 ): # yields (indices, features (n,V,dim) float16), images that cannot be read left out
     "Stream images through a network: every thread reads its own batch and, on a processor, embeds it."
@@ -196,7 +197,7 @@ def extract(
     transform:Transform, # size and views
     device:torch.device|str|None=None, # default: the best one
     workers:int=0, # threads; 0: as many as torch would use
-    batch_size:int|None=None, # views a step; default 8 on a processor, 128 elsewhere
+    batch_size:int|None=None, # views per step; default 8 on a processor, 128 elsewhere
     cache:bool=True # keep the features on disk? Only those of a frozen backbone are
 )->tuple[Tensor,np.ndarray]: # features (n,V,dim) float32, and which images could be read (n,)
     "Features of every image, computed once."

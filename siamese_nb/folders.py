@@ -146,7 +146,7 @@ def _digest(file:Path, n:int|None)->str:
 # %% ../nbs/00b_folders.ipynb #3150a424
 def same_bytes(
     files:list # paths
-)->list: # one key a file; equal keys mean equal bytes
+)->list: # one key per file; equal keys mean equal bytes
     "Find byte-identical files: compare sizes, then beginnings, then everything, each only where the last left doubt."
     keys = [(os.stat(f).st_size,) for f in files]
     for n in (1<<14, None):
@@ -157,7 +157,7 @@ def same_bytes(
 # %% ../nbs/00b_folders.ipynb #27d5d20f
 def check_classes(
     labels:list, # class of each image
-    where, # what to call the data set in the message
+    where:str|Path, # what to call the data set in the message
     skipped:list=(), # what was left out of it
 ):
     "Raise a ValueError, one line with its cure, unless same and different pairs can be made."
@@ -173,7 +173,8 @@ def _doubles(paths, labels, keys)->list:
     for p,l,k in zip(paths, labels, keys): at.setdefault(k, {}).setdefault(l, p)
     two = [list(o.values()) for o in at.values() if len(o)>1]
     if not two: return []
-    return [f"{len(two):,} picture{'s lie' if len(two)>1 else ' lies'} under two labels, for example {' = '.join(map(printable, two[0]))}: keep the right one"]
+    example = ' = '.join(map(printable, two[0]))
+    return [f"{len(two):,} picture{'s lie' if len(two)>1 else ' lies'} under two labels, for example {example}: keep the right one"]
 
 # %% ../nbs/00b_folders.ipynb #0e2b7eb3
 def get_folder(
@@ -208,7 +209,8 @@ def download_caltech101(
             return Path(tmp,'caltech101/101_ObjectCategories').rename(root/'caltech101/101_ObjectCategories')
     except (OSError, RuntimeError) as e:
         raise OSError(f"Caltech-101 could not be downloaded to {root} ({' '.join(str(e).split())}): unpack "
-                      "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip and the .tar.gz in it by hand and give that folder as root") from None
+                      "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip and the .tar.gz in it by hand "
+                      "and give that folder as root") from None
 
 # %% ../nbs/00b_folders.ipynb #20539889
 def plot_classes(
@@ -238,7 +240,8 @@ garfield 27 32 33 34; gerenuk 4 25; grand_piano 2 77, 3 46, 6 14, 9 72, 41 51; h
 lotus 6 15, 23 33; menorah 14 15 16 17 53; minaret 25 51, 29 41; nautilus 20 33; octopus 18 35; pagoda 7 13; pigeon 2 6; pyramid 8 43;
 revolver 9 10, 36 60; stegosaurus 32 43; stop_sign 1 5 34 43 56, 47 48; strawberry 2 33; trilobite 11 22, 44 77;
 watch 125 160, 172 212, 173 211; water_lilly 1 9, 12 37; yin_yang 2 14"""
-_first = {f'{c}/{n}':f'{c}/{o[0]}' for c,groups in (t.split(maxsplit=1) for t in TWINS.split(';')) for o in map(str.split, groups.split(',')) for n in o}
+_first = {f'{c}/{n}':f'{c}/{o[0]}' for c,groups in (t.split(maxsplit=1) for t in TWINS.split(';'))
+          for o in map(str.split, groups.split(',')) for n in o}
 
 def _photo(path:str)->str:
     "The photo that an image of Caltech-101 was made from; images of one photo have one answer."
@@ -257,7 +260,8 @@ def get_caltech101(
     "Caltech-101, from an existing copy or from Caltech; images of one photo share a group."
     if classes not in ('all','clean'): raise ValueError(f"classes is {classes!r}: it can be 'all' or 'clean'")
     found = find_caltech101(root)
-    if not (found or download): raise FileNotFoundError(f"no copy of Caltech-101 in {root or 'data'}: give its folder as root or allow download")
+    if not (found or download): raise FileNotFoundError(
+        f"no copy of Caltech-101 in {root or 'data'}: give its folder as root or allow download")
     items = get_folder(found or download_caltech101(root or 'data'))
     if (len(items),len(items.classes))!=(9144,102): items.notes.append(
         f'this copy of Caltech-101 has {len(items):,} images in {len(items.classes)} folders, the original 9,144 in 102')

@@ -33,10 +33,10 @@ def padded_conv(
 ACTIVATIONS = {nn.ReLU:('relu', []), nn.ReLU6:('hardtanh', [0.,6.])} # what oneDNN calls them
 
 class ConvActivation(nn.Module):
-    "A convolution that cuts off its own output, in the same pass; something may be added in between."
+    "A convolution and its ReLU or ReLU6 in one pass; a second tensor may be added before the cut."
     def __init__(self,
         conv:nn.Conv2d, # with padding that is the same on both sides
-        activation:nn.Module # one of ACTIVATIONS
+        activation:nn.Module # ReLU or ReLU6
     ):
         super().__init__()
         self.conv,self.activation = conv,ACTIVATIONS[type(activation)]
@@ -113,7 +113,7 @@ def fewer_steps(
 def fused(
     backbone:Backbone, # left as it is
     device:torch.device|str='cpu' # where the copy will compute
-)->Backbone: # a frozen copy there, in bfloat16 where that is fast
+)->Backbone: # a frozen copy there, in bfloat16 where that is fast and the network can be traced
     "The same function in fewer passes over memory; a network that cannot be traced stays as it is."
     net = copy.deepcopy(backbone.net).eval()
     try:

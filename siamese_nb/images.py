@@ -24,7 +24,7 @@ from .folders import MAX_PIXELS,open_image,to_rgb
 PAD = (124,116,104) # the mean colour of ImageNet: what pads a picture is zero once a backbone has normalised it
 
 def as_tensor(
-    img # Pillow image of any mode, or uint8 tensor (3,h,w) or (1,h,w)
+    img:Image.Image|torch.Tensor # Pillow image of any mode, or uint8 tensor (3,h,w) or (1,h,w)
 )->torch.Tensor: # uint8 (3,h,w)
     "RGB bytes; a grey picture gets three equal channels."
     if isinstance(img, Image.Image): img = torch.from_numpy(np.array(to_rgb(img))).permute(2,0,1)
@@ -94,7 +94,7 @@ class Transform:
 # %% ../nbs/00c_images.ipynb #727844cf
 @patch
 def __call__(self:Transform,
-    img, # Pillow image, or uint8 tensor (3,h,w) or (1,h,w)
+    img:Image.Image|torch.Tensor, # Pillow image, or uint8 tensor (3,h,w) or (1,h,w)
 )->torch.Tensor: # uint8 (V,3,size,size)
     "All views of one image."
     x = as_tensor(img)
@@ -106,10 +106,8 @@ try: from torchvision.io import ImageReadMode,decode_image
 except ImportError: decode_image = None # a torchvision that has handed decoding over to another package: Pillow reads everything
 
 # %% ../nbs/00c_images.ipynb #fdbf9c07
-SHRINK = 3 # a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
-
 def plain_size(
-    file # path
+    file:str|os.PathLike # path
 )->tuple: # (width, height), or None where Pillow has to look closer
     "Size of an 8-bit RGB or grey JPEG or PNG, from its header alone."
     if not os.path.isfile(file): return None
@@ -120,8 +118,10 @@ def plain_size(
     return None if odd or size[0]*size[1]>MAX_PIXELS else size
 
 # %% ../nbs/00c_images.ipynb #308f7baa
+SHRINK = 3 # a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
+
 def read_file(
-    file, # path of an image
+    file:str|os.PathLike, # path of an image
     size:int|None=None, # side of the views wanted, pixels; a JPEG many times larger is decoded at a fraction of its size
 )->torch.Tensor: # uint8 (3,h,w)
     "Read an image upright and in RGB; ValueError, one line, if it cannot be read."
@@ -170,7 +170,7 @@ def readable(
 def view_loader(
     items:Items, # a table of images
     transform:Transform, # how they become views
-    batch_size:int=64, # images a batch
+    batch_size:int=64, # images per batch
     workers:int=0, # processes that read ahead
 )->DataLoader: # gives (indices (n,), views uint8 (n,V,3,s,s)); unreadable images are left out
     "All images in order, in batches."

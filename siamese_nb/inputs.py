@@ -41,7 +41,7 @@ def read_inputs(
     head:torch.nn.Module, # features to embeddings
     views:tuple=('squash',), # how each image is looked at
     device=None, # where the backbone runs
-    workers:int=0, # threads that read; 0: one a core
+    workers:int=0, # that read: threads for features (0: as many as torch would use), processes for pixels (0: this one)
 )->Inputs:
     "Read every image once: as features of a frozen backbone, else as small pictures"
     start,transform = time.perf_counter(),Transform(size=backbone.size, views=views)

@@ -20,7 +20,7 @@ def pair_terms(
     pos_margin:float=0. # same pairs pay until they are this close
 )->tuple[Tensor, Tensor]: # what each pair pays as a same pair, and as a different pair; before the ½
     "Squared hinges of the contrastive loss, pair by pair."
-    if d.shape != y.shape: raise ValueError(f"distances have shape {tuple(d.shape)}, labels {tuple(y.shape)}: give one label a pair")
+    if d.shape != y.shape: raise ValueError(f"distances have shape {tuple(d.shape)}, labels {tuple(y.shape)}: give one label per pair")
     if not 0 <= pos_margin < margin: raise ValueError(f"pos_margin={pos_margin}, margin={margin}: choose 0 <= pos_margin < margin")
     d = d.float() if d.dtype in (torch.float16, torch.bfloat16) else d
     y = y.to(d.dtype)
@@ -31,7 +31,7 @@ def reduce_terms(
     same:Tensor, # first result of `pair_terms`
     different:Tensor, # second result of `pair_terms`
     reduction:str='mean' # 'mean' over all pairs, 'nonzero': each term over its own non-zero pairs, 'none'
-)->Tensor: # the loss: a scalar, or one value a pair for 'none'
+)->Tensor: # the loss: a scalar, or one value per pair for 'none'
     "Halve and average what the pairs pay."
     if reduction == 'none': return (same + different)/2
     if reduction == 'mean': return (same + different).sum()/(2*max(same.numel(), 1))
@@ -96,7 +96,8 @@ def best_threshold(
 )->float: # halfway between two neighbouring distances
     "The threshold of highest accuracy: a pair is called same when d < threshold."
     d,y = np.asarray(d, float),np.asarray(y)
-    if d.size == 0 or d.shape != y.shape: raise ValueError(f"distances {d.shape}, labels {y.shape}: give one label a pair, and one pair at least")
+    if d.size == 0 or d.shape != y.shape: raise ValueError(
+        f"distances {d.shape}, labels {y.shape}: give one label per pair, and one pair at least")
     if np.isnan(d).any(): raise ValueError(f"{np.isnan(d).sum()} of {d.size} distances are NaN: look for NaN in the embeddings")
     order = np.argsort(d)
     d,y = d[order],y[order]

@@ -60,7 +60,8 @@ def get_device(
     try:
         device = torch.device(name or best_device())
         torch.zeros(1, device=device).item()
-    except Exception: raise ValueError(f"no device {str(name)!r} on this machine: give {best_device()}, or none to have it chosen") from None
+    except Exception: raise ValueError(
+        f"no device {str(name)!r} on this machine: give {best_device()}, or none to have it chosen") from None
     return device
 
 # %% ../nbs/02_model.ipynb #1d77d9d4
@@ -96,7 +97,7 @@ def frozen(self:Backbone)->bool:
 
 @patch(as_prop=True)
 def dtype(self:Backbone)->torch.dtype:
-    "The kind of number that it computes with"
+    "The kind of number that it computes with."
     return next(self.net.parameters()).dtype
 
 # %% ../nbs/02_model.ipynb #79932767
@@ -111,7 +112,7 @@ def conv_block(
 class TinyNet(nn.Sequential):
     "Four small convolutions for small pictures."
     def __init__(self,
-        dim:int=128 # channels of the last layer; it gives four features a channel
+        dim:int=128 # channels of the last layer; it gives four features per channel
     ):
         super().__init__(conv_block(3,16), conv_block(16,32,2), conv_block(32,64,2), conv_block(64,dim),
                          nn.AdaptiveAvgPool2d(2), nn.Flatten())
@@ -147,7 +148,7 @@ class Dropout(nn.Module):
         keep = eights.view(torch.uint8)[:x.numel()].view(x.shape) >= self.cut
         return x*keep*(256/(256 - self.cut))
 
-    def extra_repr(self): return f'p={self.cut/256:.3f}' 
+    def extra_repr(self): return f'p={self.cut/256:.3f}'
 
 # %% ../nbs/02_model.ipynb #a74046fd
 class Head(nn.Module):
@@ -167,8 +168,9 @@ class Head(nn.Module):
         layers = [nn.Linear(dim_in, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim)] if hidden else [nn.Linear(dim_in, dim)]
         self.net = nn.Sequential(Dropout(dropout), *layers)
         if classes:
-            for name,shape in dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=()).items():
-                self.register_buffer(f'names_{name}', torch.zeros(shape), persistent=name in ('mean', 'share')) # the classifier itself belongs to the backbone
+            shapes = dict(weight=(classes,dim_in), bias=(classes,), mean=(classes,), share=())
+            for name,shape in shapes.items(): # not saved: weight and bias, which belong to the backbone
+                self.register_buffer(f'names_{name}', torch.zeros(shape), persistent=name in ('mean', 'share'))
 
     def forward(self,
         x:Tensor # features, shape (n,dim_in) or (n,2·dim_in), or with V views (n,V,…)
@@ -251,7 +253,7 @@ class Heads(nn.Module):
             if learns(h): h.fit_inputs(x)
         return self
 
-    def name_with(self, classifier): # as of one head
+    def name_with(self, classifier:nn.Linear|None): # as of one head
         "Give the backbone's classifier to those heads that have names."
         for h in self.heads: h.name_with(classifier)
         return self

@@ -27,7 +27,8 @@ def save_model(
     bb,own = net.backbone,{f'head.{k}':v for k,v in net.head.state_dict().items()}
     now = tensor_hashes(bb)
     own |= {f'backbone.{k}':v for k,v in bb.state_dict().items() if bb.origin.get(k) != now[k]}
-    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin), two_means=bb.dim != bb.plain, transform=net.transform.to_dict(),
+    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin),
+                 two_means=bb.dim != bb.plain, transform=net.transform.to_dict(),
                  head=net.head.config, dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different') | (meta or {})
     text = {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()}
     text |= dict(format='siamese_nb', format_version=str(FORMAT), json=json.dumps([k for k,v in facts.items() if not isinstance(v, str)]))
@@ -42,10 +43,13 @@ def read_meta(
     if not Path(file).is_file(): raise OSError(f"no model file {file}: check the path, or train one with siamese_run")
     try:
         with safe_open(str(file), 'pt') as f: text = f.metadata() or {}
-    except (SafetensorError, OSError) as e: raise ValueError(f"{file} is truncated or no safetensors file: copy it again, or train anew") from e
-    if text.get('format') != 'siamese_nb': raise ValueError(f"{file} was not written by siamese_nb: give a model.safetensors that siamese_run wrote")
+    except (SafetensorError, OSError) as e: raise ValueError(
+        f"{file} is truncated or no safetensors file: copy it again, or train anew") from e
+    if text.get('format') != 'siamese_nb': raise ValueError(
+        f"{file} was not written by siamese_nb: give a model.safetensors that siamese_run wrote")
     version = text.get('format_version', '')
-    if version.isdecimal() and int(version) > FORMAT: raise ValueError(f"{file} has format {version}, newer than {FORMAT}: pip install -U siamese_nb")
+    if version.isdecimal() and int(version) > FORMAT: raise ValueError(
+        f"{file} has format {version}, newer than {FORMAT}: pip install -U siamese_nb")
     try:
         as_json = set(json.loads(text.pop('json')))
         return {k:json.loads(v) if k in as_json else v for k,v in text.items()}
@@ -61,11 +65,13 @@ def load_model(
     tensors = load_file(file)
     part = lambda p: {k[len(p):]:v for k,v in tensors.items() if k.startswith(p)}
     try:
-        bb,head,transform = make_backbone(meta['backbone'], weights_file, meta['backbone_origin']),head_from(meta['head']),Transform.from_dict(meta['transform'])
+        bb = make_backbone(meta['backbone'], weights_file, meta['backbone_origin'])
+        head,transform = head_from(meta['head']),Transform.from_dict(meta['transform'])
         if meta.get('two_means'): two_means(bb)
         head.name_with(bb.classifier).load_state_dict(part('head.'))
         bb.load_state_dict(part('backbone.'), strict=False)
-    except (RuntimeError, KeyError, TypeError, AttributeError) as e: raise ValueError(f"{file} does not fit its own description: train anew") from e
+    except (RuntimeError, KeyError, TypeError, AttributeError) as e: raise ValueError(
+        f"{file} does not fit its own description: train anew") from e
     if fingerprint(bb) != meta.get('backbone_fingerprint'):
         raise ValueError(f"{file} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
     return SiameseNet(bb, head, transform).eval(), meta

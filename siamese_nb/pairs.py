@@ -32,7 +32,7 @@ def count_pairs(
 def by_class(
     y:np.ndarray # class code of each image, (n,)
 )->tuple: # images in the order of their classes; then for each image its place there, where its class begins, how large that is
-    "Sort images into blocks, one block a class."
+    "Sort images into blocks, one block per class."
     order = np.argsort(y, kind='stable')
     _,start,code,size = np.unique(np.asarray(y)[order], return_index=True, return_inverse=True, return_counts=True)
     place = np.empty(len(y), np.int64)
@@ -43,7 +43,7 @@ def by_class(
 def sample_other(
     y:np.ndarray, # class code of each image, (n,)
     anchors:np.ndarray, # indices of the anchors, (k,)
-    same, # take the partner from the anchor's class? one answer, or (k,)
+    same:bool|np.ndarray, # take the partner from the anchor's class? one answer, or (k,)
     rng:np.random.Generator, # source of chance
 )->np.ndarray: # index of the other image of each anchor, (k,): never the anchor itself
     "A random partner for each anchor, every candidate equally likely."
@@ -141,16 +141,16 @@ def frozen_pairs(
 def save_pairs(
     file:str|Path, # where to
     items:Items, # the table that `a` and `b` index
-    a, # index of one image of each pair, (n,)
-    b, # index of the other, (n,)
-    t, # 0 same, 1 different
+    a:np.ndarray, # index of one image of each pair, (n,)
+    b:np.ndarray, # index of the other, (n,)
+    t:np.ndarray, # 0 same, 1 different
 ):
     "Write pairs as a table of two paths and a label."
     write_csv(file, ['a','b','y'], ((items.paths[i], items.paths[j], int(k)) for i,j,k in zip(a, b, t)))
 
 # %% ../nbs/01_pairs.ipynb #b434e08c
 def lookup_pairs(
-    file, # for messages
+    file:str|Path, # for messages
     items:Items, # a table that holds the images
     rows:list, # (path, path, label) as text
 )->tuple: # a, b, t
@@ -159,7 +159,8 @@ def lookup_pairs(
     for n,(p,q,t) in enumerate(rows, 2):
         where = f'{printable(file)}, row {n}'
         if missing:=[o for o in (p,q) if o not in at]: raise ValueError(
-            f'{where}: no image {printable(missing[0])} in {items.name}: give paths relative to its folder, such as {printable(items.paths[0])}')
+            f'{where}: no image {printable(missing[0])} in {items.name}: '
+            f'give paths relative to its folder, such as {printable(items.paths[0])}')
         if t not in ('0','1'): raise ValueError(f'{where}: y is {printable(t)!r}: 0 (same) or 1 (different) is expected')
         if p==q: raise ValueError(f'{where}: {printable(p)} is paired with itself: give two images')
     return tuple(np.array([(at[p], at[q], int(t)) for p,q,t in rows], dtype=np.int64).reshape(-1,3).T)
@@ -198,10 +199,10 @@ def caption(
 # %% ../nbs/01_pairs.ipynb #bf951ff4
 def show_pairs(
     items:Items, # a table of images
-    a, # index of one image of each pair, (n,)
-    b, # index of the other, (n,)
-    t, # 0 same, 1 different
-    d=None, # distance of each pair
+    a:np.ndarray, # index of one image of each pair, (n,)
+    b:np.ndarray, # index of the other, (n,)
+    t:np.ndarray, # 0 same, 1 different
+    d:np.ndarray|None=None, # distance of each pair
     threshold:float|None=None, # pairs nearer than this are called same
     n:int=8, # pairs to show
 ): # the figure
@@ -220,17 +221,18 @@ def show_pairs(
 
 # %% ../nbs/01_pairs.ipynb #9b61d24d
 def check_labelled(
-    file, # the table of pairs, for the message
+    file:str|Path, # the table of pairs, for the message
     items:Items, # the table of images
-    a, # index of one image of each pair, (n,)
-    b, # index of the other, (n,)
-    t, # 0 same, 1 different
-    part, # 'train', 'valid' or 'test' of each pair
+    a:np.ndarray, # index of one image of each pair, (n,)
+    b:np.ndarray, # index of the other, (n,)
+    t:np.ndarray, # 0 same, 1 different
+    part:np.ndarray, # 'train', 'valid' or 'test' of each pair
 ):
     "ValueError, one line, unless each part has both kinds, each image is in one part, and each pair is there once."
     for p in PARTS:
         u = t[part==p]
-        if len(set(u))<2: raise ValueError(f'{printable(file)}: {p} has {(u==0).sum()} same and {(u==1).sum()} different pairs: each part needs both')
+        if len(set(u))<2: raise ValueError(
+            f'{printable(file)}: {p} has {(u==0).sum()} same and {(u==1).sum()} different pairs: each part needs both')
     parts_of = {}
     for i,p in zip([*a,*b], [*part,*part]): parts_of.setdefault(i, set()).add(p)
     if two:=sorted(i for i,o in parts_of.items() if len(o)>1): raise ValueError(

@@ -36,10 +36,13 @@ def curve_words(
 )->list: # three sentences
     "What the curves did, whatever the verdict."
     k, start = f['kept'], 'its first value' if collapse is None else 'what a constant answer costs'
+    rest = f"; the best validation accuracy was {f['top']:.1%}."
+    if collapse and f['low'] >= 1 and f['top'] >= .75: rest = (f", yet the best validation accuracy was {f['top']:.1%}: the distances tell pairs apart, though not at "
+        "the margins of this loss, as where most of an embedding is computed and not trained.")
     fell = 'Epoch 0 is the state before training' if epochs[0]==0 else f"The training loss fell to {f['low']:.0%} of {start}" if f['low'] < 1 else f'The training loss never fell below {start}'
     kept = 'was kept because it is the last: by then the learning rate has come down to nothing' if last else 'was the best on validation pairs; its weights were kept'
     return [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} {kept} (validation AUC {k.valid_auc:.4f}, accuracy {k.valid_accuracy:.1%}).',
-            f"{fell}; the best validation accuracy was {f['top']:.1%}.",
+            fell + rest,
             f"In the kept epoch, accuracy on training pairs was {abs(f['gap'])*100:.1f} points {'above' if f['gap'] >= 0 else 'below'} validation."]
 
 # %% ../nbs/07b_report.ipynb #cf6ab66c

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['neighbours', 'retrieval', 'draw_trials', 'one_shot', 'Evaluation', 'evaluate', 'summary', 'save_results', 'hardest',
-           'flat_map', 'name_classes', 'plot_embedding']
+           'flat_map', 'class_colours', 'name_classes', 'plot_embedding']
 
 # %% ../nbs/05b_retrieval.ipynb #77010f92
 import json
@@ -191,32 +191,43 @@ def flat_map(
     with threadpool_limits(1): return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed, max_iter=steps).fit_transform(e)
 
 # %% ../nbs/05b_retrieval.ipynb #e70c55e9
+def class_colours(
+    n:int, # classes
+    seed:int=42 # of their order, so that neighbours in the list differ
+)->np.ndarray: # (n, 3), RGB from 0 to 1
+    "A colour for each class, all equally bright."
+    return np.array(sns.husl_palette(n, l=.55))[np.random.default_rng(seed).permutation(n)]
+
 def name_classes(
     ax, # where the map is drawn
     xy:np.ndarray, # positions, (n, 2)
     y:np.ndarray, # class number of every image, (n,)
     names, # of the classes
     color:np.ndarray, # of the classes, (classes, 3)
-    n:int # so many of the largest classes are named
+    n:int # of the largest classes, at most so many are named
 ):
-    "Write the names of classes into the middle of their images."
-    count = np.bincount(y, minlength=len(names))
+    "Write the names of classes into the middle of their images, except where the name of a larger class is in the way."
+    count, taken = np.bincount(y, minlength=len(names)), []
     for c in np.argsort(-count, kind='stable')[:min(n, (count > 0).sum())]:
-        ax.annotate(printable(names[c]).replace('$', r'\$'), np.median(xy[y==c], 0), fontsize=8, ha='center', va='center', color=color[c]*.7,
+        text, at = printable(names[c]), np.median(xy[y==c], 0)
+        room = np.ptp(xy, axis=0)*(.008*len(text), .02) # half of what the text takes, about
+        if any((abs(at - o) < room + r).all() for o,r in taken): continue
+        taken.append((at, room))
+        ax.annotate(text.replace('$', r'\$'), at, fontsize=8, ha='center', va='center', color=color[c]*.7,
                     bbox=dict(boxstyle='round,pad=.15', fc='white', ec='none', alpha=.75))
 
 # %% ../nbs/05b_retrieval.ipynb #8dd370a3
 def plot_embedding(
     embeddings:dict, # name -> (n, dim), a panel each
     labels, # class of every image
-    n_names:int=30, # so many of the largest classes are named
+    n_names:int=30, # of the largest classes, at most so many are named
     most:int=1000, # images at most, drawn at random: t-SNE takes seconds for a thousand, a minute for a few thousand
     seed:int=42 # of draw, colours and map
 ):
     "A map of the embeddings on which nearness, not direction or scale, means something."
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     some = np.sort(np.random.default_rng(seed).permutation(len(y))[:most])
-    color = np.array(sns.husl_palette(len(names), l=.55))[np.random.default_rng(seed).permutation(len(names))]
+    color = class_colours(len(names), seed)
     with ThreadPoolExecutor() as pool: maps = pool.map(lambda e: flat_map(np.asarray(e)[some], seed), embeddings.values())
     fig, axs = panels(len(embeddings), (5, 4.6))
     for ax,name,xy in zip(axs, embeddings, maps):

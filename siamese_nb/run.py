@@ -246,7 +246,7 @@ def siamese_run(
     out:str='.', # weights/ and graphs/ go here
     name:str=None, # of the results; default: the data set's name; for unseen classes -unseen is appended
     device:str=None, # cpu, cuda, mps; default: the fastest there is
-    workers:int=0, # that read images; 0: one a core
+    workers:int=0, # that read images; 0: as many as suit
     resume:bool=False, # go on with an interrupted training
     pairs:str=None, # CSV of labelled pairs instead of class pairs: a,b,y,split
 ):

@@ -173,7 +173,7 @@ def known_rows(old:dict, # the table as it was
 
 # %% ../nbs/05c_search.ipynb #781715a5
 def update_table(old:dict, # the table as it was
-                 model, # what embeds: `embed_some` and `dim`
+                 model, # what embeds: has `model.embed_some` and `model.dim`
                  folder:Path, # the images' folder
                  paths:list, # the images in it
                  progress:bool=True # a bar, when it takes longer than a second
@@ -229,7 +229,7 @@ class Matches(list):
 class Index:
     "The embeddings of a folder's images, brought up to date and kept on disk"
     def __init__(self,
-                 model, # what embeds: `embed`, `embed_some`, `dim`, `threshold`, `key`; with an empty key nothing is kept
+                 model, # what embeds: has `model.embed`, `model.embed_some`, `model.dim`, `model.threshold` and `model.key`; with an empty key nothing is kept
                  folder:str, # images, flat or nested
                  progress:bool=True, # a bar, when it takes longer than a second
                  keep:bool=True): # write the table to disk?

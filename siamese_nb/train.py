@@ -266,7 +266,7 @@ def plot_curve(
     ax.axvline(history[history.best]['epoch'], lw=1, ls='--', color='#999999', label='kept')
     ax.set(xlabel='epoch', ylabel='F1' if what == 'f1' else what)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc='lower center', bbox_to_anchor=(.5, 1), ncol=2, handlelength=1.5, columnspacing=1, frameon=False) # above: it hides no line
     return ax
 
 # %% ../nbs/04_train.ipynb #3d89090d

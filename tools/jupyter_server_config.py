@@ -1,4 +1,5 @@
 "JupyterLab as `make lab` starts it: it opens on the index, and a notebook is cleaned as it is saved, so that its diff shows what changed."
+import warnings
 from nbdev.clean import clean_jupyter
 
 def shows(o):
@@ -8,10 +9,15 @@ def shows(o):
 def clean(path, model, **kwargs):
     "What nbdev cleans, and widgets"
     if model['type']!='notebook': return
-    for c in model['content']['cells']:
+    cells = model['content']['cells']
+    trusted = [c['metadata'].get('trusted') for c in cells]
+    for c in cells:
         if 'outputs' in c: c['outputs'] = [o for o in c['outputs'] if shows(o)]
     clean_jupyter(path, model, **kwargs)
+    for c,t in zip(cells, trusted): # is not written to the file: the server signs what has been run here, and shows its HTML again
+        if t: c['metadata']['trusted'] = t
 
 c = get_config() # noqa: F821
+warnings.filterwarnings('ignore', 'Overriding existing pre_save_hook') # each extension of the server reads this file
 c.ContentsManager.pre_save_hook = clean
 c.LabApp.default_url = '/lab/tree/nbs/index.ipynb'
