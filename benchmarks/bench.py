@@ -35,7 +35,7 @@ def keep(rows, out, name, digits=3):
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies; without it, whatever needs images is left out
-         n:int=512, # images in the ratios of reading and embedding
+         n:int=1024, # images in the ratios of reading and embedding
          quick:bool=False, # small sizes: does everything run?
          out:str='graphs/bench'): # folder for tables and pictures
     "Measure, print, write"
