@@ -30,3 +30,10 @@ def test_figures_are_described(fn):
     for c in json.loads(fn.read_text(encoding='utf-8'))['cells']:
         drawn = any('image/png' in o.get('data', {}) for o in c.get('outputs', []))
         assert not drawn or '#| fig-alt:' in ''.join(c['source']), f"give this figure a `#| fig-alt`:\n{''.join(c['source'])}"
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_runs_without_the_project(fn): # on Colab and Kaggle there is the notebook and what pip installs
+    if fn.stem=='index': return
+    for src in cells(fn, 'code'):
+        if '../graphs' in src and '#| caltech' not in src: assert 'is_dir()' in src, f'what if there is no such folder?\n{src}'
+        if 'nbdev_export()' in src: assert "find_spec('nbdev')" in src and 'is_nbdev()' in src

@@ -16,7 +16,7 @@ install = f'''#| hide
 # Colab and Kaggle start with an empty machine; elsewhere this does nothing
 from importlib.util import find_spec
 if not find_spec('{cfg.lib_name}'):
-    %pip install -q git+{cfg.git_url}'''
+    %pip install -q git+{cfg.git_url} pytorch-metric-learning timm onnx onnxruntime''' # and what some notebooks compare with
 
 STAGES = {'00':'data', '01':'pairs', '02':'model', '03':'loss', '04':'training', '05':'evaluation', '06':'compare', '07':'report', '08':'run'}
 BESIDE = {'09':'who is this?', '10':'explain', '11':'speed', '12':'the road'}
