@@ -2,13 +2,14 @@
 import numpy as np
 import torch
 from accelerate import Accelerator
-from siamese_nb.batches import *
+from siamese_nb.data.batches import *
 from siamese_nb.model import *
-from siamese_nb.backbones import *
+from siamese_nb.nets.backbones import *
 from siamese_nb.loss import *
+from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *
-from siamese_nb.fit import make_optimizer
-from siamese_nb.recipes import *
+from siamese_nb.training.fit import make_optimizer
+from siamese_nb.training.recipes import *
 from timing import row,seconds
 
 def learner(name, last, device):

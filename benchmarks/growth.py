@@ -3,16 +3,17 @@ import resource,sys
 import numpy as np
 import torch
 from siamese_nb.data_split import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
+from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
 from siamese_nb.model import *
-from siamese_nb.backbones import *
-from siamese_nb.features import *
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import *
 from siamese_nb.loss import *
-from siamese_nb.recipes import *
-from siamese_nb.inputs import *
-from siamese_nb.retrieval import *
-from siamese_nb.search import nearest
+from siamese_nb.training.all_pairs import *
+from siamese_nb.training.recipes import *
+from siamese_nb.training.inputs import *
+from siamese_nb.evaluation.retrieval import *
+from siamese_nb.apps.search import nearest
 from ratios import read_all,unit
 from timing import python,seconds,slope
 

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
+from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
-from siamese_nb.backbones import *
-from siamese_nb.features import *
-from siamese_nb.new_classes import whiten
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import *
+from siamese_nb.training.new_classes import whiten
 from siamese_nb.pairs import *
 from siamese_nb.train import embed_rows
 

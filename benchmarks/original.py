@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.nn.functional import pairwise_distance
-from siamese_nb.images import *
+from siamese_nb.data.images import *
 from siamese_nb.model import *
-from siamese_nb.backbones import *
-from siamese_nb.features import *
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import *
 from ratios import usual
 
 EPOCHS,P,K = 30,32,4 # of `train_head`

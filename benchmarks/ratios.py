@@ -5,14 +5,15 @@ from unittest import mock
 import numpy as np
 import torch
 from torchvision import transforms
-from siamese_nb.images import *
+from siamese_nb.data.images import *
 from siamese_nb.model import *
-from siamese_nb.backbones import *
-from siamese_nb.fused import *
-from siamese_nb.features import *
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.fused import *
+from siamese_nb.nets.features import *
 from siamese_nb.loss import *
-from siamese_nb.retrieval import retrieval
-from siamese_nb.search import nearest
+from siamese_nb.training.all_pairs import *
+from siamese_nb.evaluation.retrieval import retrieval
+from siamese_nb.apps.search import nearest
 from finetuning import finetuning
 from timing import python,row,seconds
 
@@ -63,7 +64,7 @@ def network(name, n):
 
 def fused_by_torch(bb):
     "What a compiler is given: batch norms folded, weights in the type that is fast"
-    with mock.patch('siamese_nb.fused.fewer_steps', lambda net, size: net): return fused(bb)
+    with mock.patch('siamese_nb.nets.fused.fewer_steps', lambda net, size: net): return fused(bb)
 
 def pml_loss(n, dim=128):
     "All-pairs contrastive loss, forwards and backwards"
@@ -93,8 +94,8 @@ def faiss_search(n, queries=64):
 
 def importing(rounds=4):
     "What the package adds to the import of torch and torchvision, in fresh processes"
-    t,u = seconds(lambda: python('-c', 'import siamese_nb.compare'), lambda: python('-c', 'import torch, torchvision'), rounds=rounds)
-    return row('import', 1, 'imports', 'import siamese_nb.compare', 'import torch, torchvision', t, u)
+    t,u = seconds(lambda: python('-c', 'import siamese_nb.apps.compare'), lambda: python('-c', 'import torch, torchvision'), rounds=rounds)
+    return row('import', 1, 'imports', 'import siamese_nb.apps.compare', 'import torch, torchvision', t, u)
 
 def ratios(items, n, quick):
     "All rows; without images, those that need none"

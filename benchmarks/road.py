@@ -7,20 +7,21 @@ from fastcore.script import call_parse
 from torch import nn
 from torch.nn.functional import normalize
 from siamese_nb.data_split import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
-from siamese_nb.batches import *
+from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
+from siamese_nb.data.batches import *
 from siamese_nb.model import *
-from siamese_nb.backbones import *
-from siamese_nb.features import *
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import *
 from siamese_nb.loss import *
+from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *
-from siamese_nb.fit import *
-from siamese_nb.recipes import *
-from siamese_nb.new_classes import *
-from siamese_nb.inputs import *
+from siamese_nb.training.fit import *
+from siamese_nb.training.recipes import *
+from siamese_nb.training.new_classes import *
+from siamese_nb.training.inputs import *
 from siamese_nb.eval import draw_pairs,pair_distances
-from siamese_nb.retrieval import evaluate
+from siamese_nb.evaluation.retrieval import evaluate
 
 PLAIN = dict(lr=1e-3, wd=0., optimizer=torch.optim.Adam, schedule=constant, epochs=30, patience=20)
 FULL = dict(lr=3e-3, wd=.01, epochs=30, monitor='epoch', patience=None)

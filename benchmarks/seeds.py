@@ -4,12 +4,12 @@ import pandas as pd
 import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
-from siamese_nb.folders import *
-from siamese_nb.images import *
+from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
 from siamese_nb.eval import draw_pairs
-from siamese_nb.backbones import *
-from siamese_nb.inputs import *
-from siamese_nb.retrieval import evaluate
+from siamese_nb.nets.backbones import *
+from siamese_nb.training.inputs import *
+from siamese_nb.evaluation.retrieval import evaluate
 from siamese_nb.run import frozen_embeddings
 from siamese_nb.train import embed_rows
 

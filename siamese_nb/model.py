@@ -12,7 +12,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn.functional import normalize
 from fastcore.basics import patch
-from .images import Transform
+from .data.images import Transform
 
 # %% ../nbs/02_model.ipynb #25eb5bac
 def _full(x:Tensor)->Tensor: return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

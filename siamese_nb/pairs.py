@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .data_split import Items,PARTS,draw_frame,printable,read_csv,write_csv
-from .images import pad,read_image
+from .data.images import pad,read_image
 
 # %% ../nbs/01_pairs.ipynb #784d906d
 SAME,DIFFERENT = '#0072B2','#D55E00' # blue and vermilion: the two kinds of pair keep these colours in every figure

@@ -22,9 +22,10 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 from .pairs import *
-from .batches import *
+from .data.batches import *
 from .model import *
 from .loss import *
+from .training.all_pairs import *
 
 # %% ../nbs/04_train.ipynb #640c6d3b
 @dataclass

@@ -4,8 +4,8 @@ from unittest import mock
 import pytest
 import torch
 
-from siamese_nb.backbones import load_weights, make_backbone, unfreeze_last
-from siamese_nb.fused import fused
+from siamese_nb.nets.backbones import load_weights, make_backbone, unfreeze_last
+from siamese_nb.nets.fused import fused
 from siamese_nb.model import TinyNet
 
 def one_line(error): return '\n' not in str(error.value)
@@ -27,7 +27,7 @@ def test_every_backbone(name):
     x = torch.randint(0, 256, (2, 3, bb.size, bb.size), dtype=torch.uint8)
     with torch.no_grad():
         plain,fast = bb(x),fused(bb)(x)
-        with mock.patch('siamese_nb.fused.fast_bf16', return_value=False): full = fused(bb)(x)
+        with mock.patch('siamese_nb.nets.fused.fast_bf16', return_value=False): full = fused(bb)(x)
     assert plain.shape == (2, bb.dim) and torch.allclose(plain, full, atol=1e-3*plain.abs().max().item())
     assert torch.cosine_similarity(plain, fast.float()).min() > .99
     unfreeze_last(bb).train()

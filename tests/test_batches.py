@@ -1,10 +1,10 @@
-"Duller checks of siamese_nb.batches than a lesson has room for"
+"Duller checks of siamese_nb.data.batches than a lesson has room for"
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from siamese_nb.batches import *
+from siamese_nb.data.batches import *
 
 def nudge(x, generator): return x+torch.randn(x.shape, generator=generator)
 

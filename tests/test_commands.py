@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 from siamese_nb.model import Head,SiameseNet
-from siamese_nb.backbones import make_backbone
-from siamese_nb.model_file import save_model
+from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.nets.model_file import save_model
 
 def run(name, *args):
     "A console script through its entry point, installed or not"
-    code = f'import sys; from siamese_nb.compare import {name}; sys.exit({name}())'
+    code = f'import sys; from siamese_nb.apps.compare import {name}; sys.exit({name}())'
     env = {**os.environ, 'PYTHONPATH':os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])}
     return subprocess.run([sys.executable, '-c', code, *map(str, args)], capture_output=True, text=True, env=env)
 
@@ -60,7 +60,7 @@ def test_bad_image(place): one_line(run('siamese_compare', place/'model', place/
 @pytest.fixture
 def call(place, monkeypatch, capsys):
     "The same entry point in this process: no seconds for an import"
-    import siamese_nb.compare as compare
+    import siamese_nb.apps.compare as compare
     (place/'empty').mkdir(exist_ok=True)
     (place/'cut.safetensors').write_bytes((place/'model'/'model.safetensors').read_bytes()[:999])
     monkeypatch.chdir(place)

@@ -5,7 +5,7 @@ import pytest
 from fastcore.docments import docments
 import siamese_nb
 
-modules = [importlib.import_module(f'siamese_nb.{m.name}') for m in pkgutil.iter_modules(siamese_nb.__path__) if not m.name.startswith('_')]
+modules = [m for m in (importlib.import_module(m.name) for m in pkgutil.walk_packages(siamese_nb.__path__, 'siamese_nb.') if not m.name.rpartition('.')[2].startswith('_')) if hasattr(m, '__all__')]
 
 def public(mod):
     "Functions, classes, and the methods that notebooks patch into classes"

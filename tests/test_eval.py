@@ -2,7 +2,7 @@
 import numpy as np
 import torch
 from siamese_nb.eval import metrics
-from siamese_nb.retrieval import one_shot, retrieval
+from siamese_nb.evaluation.retrieval import one_shot, retrieval
 
 def test_nothing_wrong_and_nothing_to_say():
     d, y = np.array([.1, .2, .9, .8]), np.array([0, 0, 1, 1])

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from siamese_nb.backbones import fingerprint, freeze, make_backbone
+from siamese_nb.nets.backbones import fingerprint, freeze, make_backbone
 from siamese_nb.data_split import Items, get_digits
-from siamese_nb.features import embed_views, extract, in_order
-from siamese_nb.images import Transform
+from siamese_nb.nets.features import embed_views, extract, in_order
+from siamese_nb.data.images import Transform
 
 SMALL = Transform(16)
 
@@ -27,7 +27,7 @@ def test_threads_and_batches_change_nothing(digits):
 
 def test_same_picture_twice_is_embedded_once(digits, monkeypatch):
     asked = []
-    monkeypatch.setattr('siamese_nb.features.embed_views', lambda *a, **kw: asked.append(len(a[2])) or embed_views(*a, **kw))
+    monkeypatch.setattr('siamese_nb.nets.features.embed_views', lambda *a, **kw: asked.append(len(a[2])) or embed_views(*a, **kw))
     x,_ = extract(freeze(make_backbone('tiny')), digits.take([3, 4, 3, 3]), SMALL)
     assert asked == [2] and torch.equal(x[0], x[2]) and torch.equal(x[0], x[3])
 

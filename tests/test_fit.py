@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from siamese_nb.fit import read_checkpoint
-from siamese_nb.loss import AllPairsContrastive
+from siamese_nb.training.fit import read_checkpoint
+from siamese_nb.training.all_pairs import AllPairsContrastive
 from siamese_nb.model import Head
-from siamese_nb.recipes import train_head
+from siamese_nb.training.recipes import train_head
 
 def features(n_classes=8, n=20, dim=12, views=2):
     "Noisy points round a centre for each class, two noisy views of each"

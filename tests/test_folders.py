@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from siamese_nb.data_split import make_split,printable,read_split,save_split
-from siamese_nb.folders import *
+from siamese_nb.data.folders import *
 
 def image(path, color='red', mode='RGB', **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"Duller checks of siamese_nb.images than a lesson has room for"
+"Duller checks of siamese_nb.data.images than a lesson has room for"
 import struct,zlib
 
 import numpy as np
@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from siamese_nb import images
+from siamese_nb.data import images
 from siamese_nb.data_split import Items
-from siamese_nb.folders import open_image
-from siamese_nb.images import *
+from siamese_nb.data.folders import open_image
+from siamese_nb.data.images import *
 
 XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
        b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')

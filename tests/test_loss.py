@@ -1,9 +1,10 @@
-"Duller checks of siamese_nb.loss; the telling ones are in nbs/03_loss.ipynb and nbs/03b_all_pairs.ipynb"
+"Duller checks of siamese_nb.loss; the telling ones are in nbs/03_loss.ipynb and nbs/further/all_pairs.ipynb"
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
-from siamese_nb.loss import AllPairsContrastive, PairContrastive, all_distances, best_threshold, collapse_line, contrastive_loss, pair_scores
+from siamese_nb.training.all_pairs import AllPairsContrastive, all_distances
+from siamese_nb.loss import PairContrastive, best_threshold, collapse_line, contrastive_loss, pair_scores
 from siamese_nb.model import distance
 
 def test_best_threshold_is_best_of_all_cuts():

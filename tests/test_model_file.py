@@ -4,9 +4,9 @@ import os
 import pytest
 import torch
 
-from siamese_nb.backbones import make_backbone
+from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.model import Head, Heads, SiameseNet
-from siamese_nb.model_file import load_model, save_model
+from siamese_nb.nets.model_file import load_model, save_model
 
 def test_weights_from_a_file(tmp_path):
     state = make_backbone('resnet50', pretrained=False).net.state_dict() | {'fc.weight':torch.zeros(1000, 2048), 'fc.bias':torch.zeros(1000)}
@@ -26,7 +26,7 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     file = save_model(tmp_path/'model.safetensors', net)
     content = file.read_bytes()
     def broken(*args): raise OSError('disk full')
-    monkeypatch.setattr('siamese_nb.model_file.save_file', broken)
+    monkeypatch.setattr('siamese_nb.nets.model_file.save_file', broken)
     with pytest.raises(OSError): save_model(file, net)
     assert file.read_bytes() == content and os.listdir(tmp_path) == ['model.safetensors']
 

@@ -3,7 +3,7 @@ import ast,json
 from pathlib import Path
 import pytest
 
-notebooks = sorted((Path(__file__).parents[1]/'nbs').glob('*.ipynb'))
+notebooks = sorted(o for o in (Path(__file__).parents[1]/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
 
 def cells(fn, kind): return [''.join(c['source']) for c in json.loads(fn.read_text(encoding='utf-8'))['cells'] if c['cell_type']==kind]
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from siamese_nb.data_split import Items
 from siamese_nb.eval import draw_pairs
-from siamese_nb.figures import save_graphs
-from siamese_nb.report import read_curves, repeat_command, write_report
-from siamese_nb.retrieval import evaluate, save_results, summary
+from siamese_nb.report.figures import save_graphs
+from siamese_nb.report.page import read_curves, repeat_command, write_report
+from siamese_nb.evaluation.retrieval import evaluate, save_results, summary
 
 NAMES = ['$x_1$', '日本', 'a\nb', 'x'*80, '<b>']
 
@@ -49,7 +49,7 @@ def test_figures_after_save_graphs_are_shown(tmp_path, monkeypatch):
     "A kernel's backend that wakes up inside `rc_context` becomes interactive, and ceases to be when the context ends"
     nbformat, nbclient = pytest.importorskip('nbformat.v4'), pytest.importorskip('nbclient')
     monkeypatch.delenv('MPLBACKEND', raising=False) # Jupyter's own
-    cells = ['import matplotlib.pyplot as plt\nfrom siamese_nb import figures',
+    cells = ['import matplotlib.pyplot as plt\nfrom siamese_nb.report import figures',
              "def one(): yield 'note', figures.plot_note('the first figure of this kernel')\nfigures.run_figures = one",
              f'figures.save_graphs({str(tmp_path)!r})',
              'plt.plot([0, 1]);']

@@ -73,7 +73,7 @@ def test_same_seed_same_results(done, pics, tmp_path):
 
 def test_resume(done, pics, tmp_path, monkeypatch):
     "Stopped in the second epoch"
-    from siamese_nb.fit import Training
+    from siamese_nb.training.fit import Training
     save = Training.save
     def stop(self, out):
         if self.epoch==2: raise KeyboardInterrupt

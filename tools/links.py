@@ -52,7 +52,7 @@ def broken_site(site):
 
 if __name__=='__main__':
     nbs,site = cfg.nbs_path,cfg.doc_path
-    files = [*sorted(nbs.glob('*.ipynb')), *sorted(nbs.glob('*.md')), *sorted(root.glob('*.md'))]
+    files = [*sorted(o for o in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts), *sorted(nbs.glob('*.md')), *sorted(root.glob('*.md'))]
     bad = [f'{f.relative_to(root)}: {u}' for f in files for u in broken(f)]
     seen = f'{len(files)} files'
     if (site/'index.html').exists():
