@@ -276,6 +276,7 @@ class SiameseNet(nn.Module):
         super().__init__()
         self.backbone,self.head = backbone,head
         self.transform = transform or Transform(size=backbone.size)
+        self.register_buffer('cohort', None) # embeddings of training images, where distances are to be normalised by them
 
     def forward(self,
         a:Tensor, # pixels, shape (n,3,s,s) or (n,V,3,s,s)

@@ -56,3 +56,10 @@ def test_names_of_the_backbone(tmp_path):
     f = torch.rand(3, bb.dim)
     with torch.no_grad(): assert torch.equal(net.head.eval()(f), heads.eval()(f))
     assert meta['dim'] == 8 + 1000 + 8
+
+def test_a_cohort_goes_along(tmp_path):
+    net = SiameseNet(make_backbone('tiny'), Head(512, hidden=0))
+    assert load_model(save_model(tmp_path/'m.safetensors', net))[0].cohort is None
+    net.cohort = torch.nn.functional.normalize(torch.randn(20, 128), dim=1)
+    back,_ = load_model(save_model(tmp_path/'m.safetensors', net))
+    assert torch.allclose(back.cohort, net.cohort, atol=1e-3)

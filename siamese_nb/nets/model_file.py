@@ -26,6 +26,7 @@ def save_model(
     "Everything that a later user needs, in one file; backbone tensors that are still as published stay out."
     bb,own = net.backbone,{f'head.{k}':v for k,v in net.head.state_dict().items()}
     now = tensor_hashes(bb)
+    if net.cohort is not None: own['cohort'] = net.cohort.half()
     own |= {f'backbone.{k}':v for k,v in bb.state_dict().items() if bb.origin.get(k) != now[k]}
     facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin),
                  two_means=bb.dim != bb.plain, transform=net.transform.to_dict(),
@@ -74,4 +75,6 @@ def load_model(
         f"{file} does not fit its own description: train anew") from e
     if fingerprint(bb) != meta.get('backbone_fingerprint'):
         raise ValueError(f"{file} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
-    return SiameseNet(bb, head, transform).eval(), meta
+    net = SiameseNet(bb, head, transform).eval()
+    net.cohort = tensors['cohort'].float() if 'cohort' in tensors else None
+    return net, meta
