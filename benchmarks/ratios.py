@@ -94,8 +94,8 @@ def faiss_search(n, queries=64):
 
 def importing(rounds=4):
     "What the package adds to the import of torch and torchvision, in fresh processes"
-    t,u = seconds(lambda: python('-c', 'import siamese_nb.apps.compare'), lambda: python('-c', 'import torch, torchvision'), rounds=rounds)
-    return row('import', 1, 'imports', 'import siamese_nb.apps.compare', 'import torch, torchvision', t, u)
+    t,u = seconds(lambda: python('-c', 'import siamese_nb.apps.matcher'), lambda: python('-c', 'import torch, torchvision'), rounds=rounds)
+    return row('import', 1, 'imports', 'import siamese_nb.apps.matcher', 'import torch, torchvision', t, u)
 
 def ratios(items, n, quick):
     "All rows; without images, those that need none"

@@ -36,7 +36,6 @@ from .eval import *
 from .evaluation.retrieval import *
 from .report.figures import save_graphs
 from .report.page import *
-from .apps.compare import command
 
 # %% ../nbs/engineering/run.ipynb #f6bc0f15
 def given_pairs(
@@ -233,7 +232,6 @@ def write_run(
     write_report(job.graphs, history, command)
 
 # %% ../nbs/engineering/run.ipynb #eac5f2cc
-@command
 def siamese_run(
     data:str, # `digits`, `caltech101`, or a folder with one sub-folder per class
     root:str=None, # where caltech101 lies or is put

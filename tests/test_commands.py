@@ -11,7 +11,7 @@ from siamese_nb.nets.model_file import save_model
 
 def run(name, *args):
     "A console script through its entry point, installed or not"
-    code = f'import sys; from siamese_nb.apps.compare import {name}; sys.exit({name}())'
+    code = f'import sys; from siamese_nb.cli import {name}; sys.exit({name}())'
     env = {**os.environ, 'PYTHONPATH':os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])}
     return subprocess.run([sys.executable, '-c', code, *map(str, args)], capture_output=True, text=True, env=env)
 
@@ -60,13 +60,13 @@ def test_bad_image(place): one_line(run('siamese_compare', place/'model', place/
 @pytest.fixture
 def call(place, monkeypatch, capsys):
     "The same entry point in this process: no seconds for an import"
-    import siamese_nb.apps.compare as compare
+    from siamese_nb import cli
     (place/'empty').mkdir(exist_ok=True)
     (place/'cut.safetensors').write_bytes((place/'model'/'model.safetensors').read_bytes()[:999])
     monkeypatch.chdir(place)
     def f(name, *args):
         monkeypatch.setattr(sys, 'argv', [name, *args])
-        try: status = getattr(compare, name)() or 0
+        try: status = getattr(cli, name)() or 0
         except SystemExit as e: status = e.code
         return subprocess.CompletedProcess(args, status, *capsys.readouterr())
     return f

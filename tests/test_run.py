@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from siamese_nb.data_split import get_digits
+from siamese_nb import cli
 from siamese_nb.run import siamese_run
 
 QUICK = dict(backbone='tiny', epochs=2)
@@ -36,7 +37,7 @@ def shell(monkeypatch, capsys):
         monkeypatch.setenv('TQDM_DISABLE', '1')
         monkeypatch.setattr(sys, 'argv', ['siamese_run', *map(str, args)])
         status = 0
-        try: siamese_run()
+        try: cli.siamese_run()
         except SystemExit as e: status = e.code
         err = capsys.readouterr().err
         assert 'Traceback' not in err and (not status or err.count('\n')==1), err

@@ -8,13 +8,13 @@ __all__ = ['Gallery', 'open_set_rates']
 # %% ../../nbs/further/identify.ipynb #182cd8f6
 import numpy as np
 from fastcore.basics import patch
-from .compare import *
+from .matcher import *
 
 # %% ../../nbs/further/identify.ipynb #1011a400
 class Gallery:
     "Known identities, each with one or more reference images"
     def __init__(self,
-                 model:Comparer, # what embeds
+                 model:Matcher, # what embeds
                  how:str='mean', # the distance to an identity: 'mean' over its references, or the 'nearest' one
                  threshold:float=None): # default: the model's
         if how not in ('mean', 'nearest'): raise ValueError(f"how is {how!r}: it can be 'mean' or 'nearest'")
