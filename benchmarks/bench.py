@@ -5,6 +5,8 @@ import pandas as pd
 import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
+from siamese_nb.plots import *
+from siamese_nb.plots import *
 from siamese_nb.data.folders import *
 from siamese_nb.model import fast_bf16
 import growth,original

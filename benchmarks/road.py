@@ -7,6 +7,8 @@ from fastcore.script import call_parse
 from torch import nn
 from torch.nn.functional import normalize
 from siamese_nb.data_split import *
+from siamese_nb.core import *
+from siamese_nb.core import *
 from siamese_nb.data.folders import *
 from siamese_nb.data.images import *
 from siamese_nb.data.batches import *

@@ -81,7 +81,7 @@ def read_signature(
 
 # %% ../nbs/engineering/cli.ipynb #ead67b6d
 def _plain(text)->str:
-    from siamese_nb.data_split import printable # not above: it imports numpy, and --help can do without
+    from siamese_nb.core import printable
     return printable(text)
 
 class Parser(argparse.ArgumentParser):

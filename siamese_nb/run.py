@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 import siamese_nb
 from .data_split import *
+from .core import *
 from .data.folders import *
 from .data.images import *
 from .pairs import *

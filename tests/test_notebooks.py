@@ -23,7 +23,7 @@ def test_title_stands_alone(fn):
 def test_caltech_cells_can_be_left_out(fn):
     before = [src for src in cells(fn, 'code') if '#| export' not in src]
     first = next((i for i,src in enumerate(before) if src.startswith('#| caltech')), None)
-    if first is not None: assert any('use_style()' in o for o in before[:first]), 'use_style() has to run before the first cell that needs Caltech-101'
+    if first is not None: assert any('caltech_cells()' in o for o in before[:first]), 'caltech_cells() has to run before the first cell that needs Caltech-101'
 
 @pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
 def test_figures_are_described(fn):
@@ -36,4 +36,4 @@ def test_runs_without_the_project(fn): # on Colab and Kaggle there is the notebo
     if fn.stem=='index': return
     for src in cells(fn, 'code'):
         if '../graphs' in src and '#| caltech' not in src: assert 'is_dir()' in src, f'what if there is no such folder?\n{src}'
-        if 'nbdev_export()' in src: assert "find_spec('nbdev')" in src and 'is_nbdev()' in src
+        assert 'nbdev_export' not in src or fn.stem=='speed', 'running a notebook must not rewrite the package'

@@ -12,6 +12,7 @@ import torch
 from fastcore.basics import patch
 from torch.nn import functional as F
 from ..data_split import *
+from ..plots import *
 from ..data.folders import *
 from ..data.images import *
 from ..pairs import *

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from sklearn.base import BaseEstimator,TransformerMixin
 from ..nets.features import *
+from ..core import *
 from .matcher import *
 
 # %% ../../nbs/engineering/export.ipynb #3355f682
@@ -36,7 +37,7 @@ def export_onnx(model:Matcher, # what to export
     net,t = Embedder(model.net).eval().cpu(),model.net.transform
     pixels = torch.zeros(2, len(t.views), 3, t.size, t.size, dtype=torch.uint8)
     facts = {k:v for k,v in model.meta.items() if k in ('name', 'transform', 'threshold', 'calibration', 'error_rate', 'dim', 'distance')}
-    with replacing(file) as tmp,torch.no_grad(),warnings.catch_warnings():
+    with atomic_write(file) as tmp,torch.no_grad(),warnings.catch_warnings():
         warnings.simplefilter('ignore') # this exporter is the old one: the new one needs one more package
         torch.onnx.export(net, (pixels,), tmp, input_names=['pixels'], output_names=['embedding'], dynamo=False,
                           dynamic_axes={'pixels':{0:'n'}, 'embedding':{0:'n'}})

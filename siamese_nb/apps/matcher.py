@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from ..data_split import *
+from ..core import *
+from ..plots import *
 from ..data.folders import *
 from ..pairs import *
 from ..model import *

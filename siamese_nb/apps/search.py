@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from fastcore.basics import patch
 from ..data_split import *
+from ..core import *
+from ..plots import *
 from ..data.folders import *
 from ..data.images import *
 from ..pairs import *
@@ -129,7 +131,7 @@ def write_npz(file:Path, # where to
               **arrays # by name
 ):
     "Write arrays whole or not at all"
-    with replacing(file) as tmp, open(tmp, 'wb') as f: np.savez(f, **arrays)
+    with atomic_write(file) as tmp, open(tmp, 'wb') as f: np.savez(f, **arrays)
 
 def write_table(files:list, # where it may be, from `index_files`
                 table:dict # array by column

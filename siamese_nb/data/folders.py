@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image,ImageOps
 
-from ..data_split import Items,PARTS,find_caltech101,get_digits,joined,printable,skipped_line
+from ..data_split import Items, PARTS, find_caltech101, get_digits, joined
+from ..core import printable, skipped_line
 
 # %% ../../nbs/engineering/folders.ipynb #5fd7d131
 BARRED = {'EPS','MPEG','BUFR','GRIB','HDF5','WMF'} # programs, films and formats that Pillow names but cannot draw by itself

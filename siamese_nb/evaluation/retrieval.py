@@ -18,10 +18,11 @@ import matplotlib.pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
-from ..data_split import printable
+from ..core import printable
 from ..eval import *
+from ..plots import *
 from ..loss import best_threshold
-from ..nets.features import replacing
+from ..core import atomic_write
 
 # %% ../../nbs/further/retrieval.ipynb #97297a58
 def _codes(labels): return torch.as_tensor(np.unique(np.asarray(labels), return_inverse=True)[1])
@@ -164,7 +165,7 @@ def save_results(
         if isinstance(o, (list, tuple, np.ndarray)): return [plain(v) for v in o]
         if isinstance(o, np.generic): o = o.item()
         return None if isinstance(o, float) and not np.isfinite(o) else o
-    with replacing(file) as tmp: Path(tmp).write_text(json.dumps(plain(results), indent=1) + '\n')
+    with atomic_write(file) as tmp: Path(tmp).write_text(json.dumps(plain(results), indent=1) + '\n')
 
 # %% ../../nbs/further/retrieval.ipynb #b8ee7294
 def hardest(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from ..data.images import Transform
 from ..model import *
 from .backbones import *
-from .features import replacing
+from ..core import atomic_write
 
 # %% ../../nbs/engineering/model_file.ipynb #68feb8a7
 FORMAT = 1 # of the files that `save_model` writes
@@ -33,7 +33,7 @@ def save_model(
                  head=net.head.config, dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different') | (meta or {})
     text = {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()}
     text |= dict(format='siamese_nb', format_version=str(FORMAT), json=json.dumps([k for k,v in facts.items() if not isinstance(v, str)]))
-    with replacing(file) as tmp: save_file({k:v.detach().cpu().contiguous() for k,v in own.items()}, tmp, text)
+    with atomic_write(file) as tmp: save_file({k:v.detach().cpu().contiguous() for k,v in own.items()}, tmp, text)
     return Path(file)
 
 # %% ../../nbs/engineering/model_file.ipynb #56021c1d

@@ -17,12 +17,15 @@ import torch
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 from tqdm.auto import tqdm
-from ..data_split import printable, show_images, use_style
+from ..core import printable
+from ..plots import show_images, use_style
 from ..eval import *
+from ..plots import *
 from ..loss import pair_scores
-from ..nets.features import replacing
+from ..core import atomic_write
 from ..data.images import pad, read_image
-from ..pairs import DIFFERENT, SAME, show_pairs
+from ..pairs import show_pairs
+from ..plots import DIFFERENT, SAME
 from ..evaluation.retrieval import *
 from ..train import plot_history
 
@@ -196,5 +199,5 @@ def save_graphs(
         use_style()
         for name,fig in tqdm(run_figures(*args, **kwargs), desc='draw', unit='picture', disable=os.environ.get('TQDM_DISABLE')=='1'):
             files.append(Path(folder)/f'{name}.png')
-            with replacing(files[-1]) as tmp: fig.savefig(tmp, format='png', dpi=100, facecolor='white', bbox_inches='tight')
+            with atomic_write(files[-1]) as tmp: fig.savefig(tmp, format='png', dpi=100, facecolor='white', bbox_inches='tight')
     return files

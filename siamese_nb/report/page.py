@@ -11,8 +11,8 @@ import base64, html, io, json, shlex
 from pathlib import Path
 import pandas as pd
 from PIL import Image
-from ..data_split import printable
-from ..nets.features import replacing
+from ..core import printable
+from ..core import atomic_write
 from ..train import History
 
 # %% ../../nbs/engineering/report.ipynb #a0dfa157
@@ -218,5 +218,5 @@ def write_report(
     if str(r.get('data')).startswith('caltech101'): body.append('<p>Photos: Caltech-101, Li, Andreeto, Ranzato and Perona (2022), CC BY 4.0.</p>')
     page = (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}: report</title>'
             f'<style>{STYLE}</style></head><body><h1>{name}: is this the same kind of thing?</h1>{"".join(body)}</body></html>')
-    with replacing(folder/'report.html') as tmp: Path(tmp).write_text(page, encoding='utf-8')
+    with atomic_write(folder/'report.html') as tmp: Path(tmp).write_text(page, encoding='utf-8')
     return folder/'report.html'

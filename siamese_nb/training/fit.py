@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 from ..model import *
-from ..nets.features import replacing
+from ..core import atomic_write
 from ..train import *
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
@@ -53,7 +53,7 @@ def write_checkpoint(
     "Write a checkpoint whole or not at all; a full disk raises OSError"
     data = io.BytesIO()
     torch.save(state, data)
-    with replacing(file) as f: Path(f).write_bytes(data.getbuffer())
+    with atomic_write(file) as f: Path(f).write_bytes(data.getbuffer())
 
 # %% ../../nbs/engineering/fit.ipynb #84a03c30
 def read_checkpoint(
@@ -112,7 +112,7 @@ def save(self:Training,
     loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
     whole = common | dict(model=trained_state(self.model), best=self.best, loss=loss, opt=self.opt.state_dict(), sched=self.sched.state_dict())
     if self.improved: write_checkpoint(out/'best.ckpt', common | dict(model=self.best))
-    with replacing(out/'history.csv') as f: self.history.table().to_csv(f, index=False)
+    with atomic_write(out/'history.csv') as f: self.history.table().to_csv(f, index=False)
     write_checkpoint(out/'last.ckpt', whole)
 
 # %% ../../nbs/engineering/fit.ipynb #22a835c8

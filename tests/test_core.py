@@ -1,0 +1,42 @@
+"Written whole, named by content, printed on one line: what the notebook has no room for"
+import os,pickle,time
+import pytest
+from siamese_nb.core import *
+
+def test_link_device_and_pipe_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path/'pipe')
+    (tmp_path/'real').write_text('kept')
+    (tmp_path/'link').symlink_to(tmp_path/'real')
+    for name in ('pipe', 'link', '.'):
+        with pytest.raises(OSError), atomic_write(tmp_path/name): pass
+    assert (tmp_path/'real').read_text()=='kept'
+
+def test_umask_is_respected(tmp_path):
+    old = os.umask(0o077)
+    try:
+        with atomic_write(tmp_path/'a'): pass
+    finally: os.umask(old)
+    assert (tmp_path/'a').stat().st_mode & 0o777 == 0o600
+
+def test_litter_of_killed_writes_goes(tmp_path):
+    old,new,other = (tmp_path/n for n in ('.a.txt.111.part', '.a.txt.222.part', '.b.txt.333.part'))
+    for f in (old, new, other): f.write_text('half')
+    for f in (old, other): os.utime(f, (time.time()-7200,)*2)
+    with atomic_write(tmp_path/'a.txt') as tmp, open(tmp, 'w') as f: f.write('whole')
+    assert sorted(o.name for o in tmp_path.iterdir())==['.a.txt.222.part', '.b.txt.333.part', 'a.txt']
+
+def test_only_regular_files_are_hashed(tmp_path):
+    os.mkfifo(tmp_path/'pipe')
+    with pytest.raises(OSError, match='regular'): content_hash(tmp_path/'pipe')
+    (tmp_path/'a').write_bytes(b'x')
+    assert content_hash(tmp_path/'a')==content_hash(b'x')
+
+def test_unreadable_crosses_processes():
+    e = pickle.loads(pickle.dumps(Unreadable('a\nb', 'torn', passing=True)))
+    assert (e.path, e.reason, e.passing, str(e))==('a\nb', 'torn', True, 'a\\nb cannot be used as an image: torn')
+
+def test_planted_link_beside_a_table_is_not_followed(tmp_path):
+    (tmp_path/'victim').write_text('kept')
+    (tmp_path/'t.csv.tmp').symlink_to(tmp_path/'victim')
+    write_csv(tmp_path/'t.csv', ['a'], [['1']])
+    assert (tmp_path/'victim').read_text()=='kept' and read_csv(tmp_path/'t.csv', ['a'])==[('1',)]
