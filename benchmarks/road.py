@@ -15,6 +15,7 @@ from siamese_nb.data.batches import *
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.features import *
+from siamese_nb.evaluation.scores import pair_scores
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *

@@ -15,7 +15,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 from .data_split import PARTS, Items
-from .loss import pair_scores
+from .evaluation.scores import pair_scores
 from .pairs import frozen_pairs
 from .plots import DIFFERENT, GREY, SAME, panels
 

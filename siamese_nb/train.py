@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from .pairs import *
 from .data.batches import *
 from .model import *
+from .evaluation.scores import best_threshold, pair_scores
 from .loss import *
 from .plots import PART_COLOURS, PART_LABELS
 

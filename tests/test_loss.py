@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 from siamese_nb.training.all_pairs import AllPairsContrastive, all_distances
-from siamese_nb.loss import PairContrastive, best_threshold, collapse_line, contrastive_loss, pair_scores
+from siamese_nb.loss import PairContrastive, collapse_line, contrastive_loss
+from siamese_nb.evaluation.scores import best_threshold, pair_scores
 from siamese_nb.model import distance
 
 def test_best_threshold_is_best_of_all_cuts():
@@ -61,3 +62,35 @@ def test_few_points(n):
     d = all_distances(e)
     d.sum().backward()
     assert d.shape == (n*(n-1)//2,) and (d == 0).all() and (e.grad == 0).all()
+
+def at(*degrees): # points on the unit circle
+    t = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    return torch.stack([t.cos(), t.sin()], 1)
+
+@pytest.mark.parametrize('y, settings, want', [
+    ([0, 0, 0, 0], {}, (0 + 1 + 2 + 4)/8), ([1, 1, 1, 1], {}, 1/8),
+    ([0, 1, 0, 1], dict(margin=1.5), (0 + .5**2 + 2 + 0)/8),
+    ([1, 0, 1, 0], dict(margin=1.5, pos_margin=.2), (1.5**2 + .8**2 + (1.5 - 2**.5)**2 + 1.8**2)/8)])
+def test_points_at_known_angles(y, settings, want): # worked out on paper: a distance is 2 sin(angle/2)
+    d = distance(at(0, 0, 0, 0), at(0, 60, 90, 180))
+    assert contrastive_loss(d, torch.tensor(y), **settings).item() == pytest.approx(want)
+
+def test_a_pair_of_copies_leaves_the_weights_finite():
+    net = torch.nn.Linear(3, 2)
+    e = net(torch.ones(2, 3))
+    contrastive_loss(distance(e[:1], e[1:]), torch.tensor([0])).backward()
+    assert (net.weight.grad == 0).all()
+
+@pytest.mark.parametrize('call, says', [
+    (lambda d, y: contrastive_loss(d[:,None], y), 'one label per pair'),
+    (lambda d, y: contrastive_loss(d, y, margin=.5, pos_margin=.5), 'pos_margin < margin'),
+    (lambda d, y: contrastive_loss(d, y, reduction='sum'), "choose 'mean'"),
+    (lambda d, y: PairContrastive()(torch.ones(4, 2), torch.tensor([0, 1, 1])), '4 embeddings for 3 pairs')])
+def test_refuses_in_one_line(call, says):
+    with pytest.raises(ValueError, match=says): call(torch.tensor([.1, .2]), torch.tensor([0, 1]))
+
+@pytest.mark.parametrize('y', [0, 1])
+def test_slope_is_the_force(y):
+    d = torch.tensor([.25, .5, 1.5], requires_grad=True)
+    slope = torch.autograd.grad(contrastive_loss(d, torch.full((3,), y), reduction='none').sum(), d)[0]
+    assert slope.tolist() == pytest.approx([-.75, -.5, 0.] if y else [.25, .5, 1.5])

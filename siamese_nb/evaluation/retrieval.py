@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from ..core import printable
 from ..eval import *
 from ..plots import *
-from ..loss import best_threshold
+from .scores import best_threshold
 from ..core import atomic_write
 
 # %% ../../nbs/further/retrieval.ipynb #97297a58

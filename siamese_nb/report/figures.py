@@ -21,7 +21,7 @@ from ..core import printable
 from ..plots import show_images, use_style
 from ..eval import *
 from ..plots import *
-from ..loss import pair_scores
+from ..evaluation.scores import pair_scores
 from ..core import atomic_write
 from ..data.images import pad, read_image
 from ..pairs import show_pairs
