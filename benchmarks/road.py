@@ -27,7 +27,7 @@ from siamese_nb.eval import draw_pairs,pair_distances
 from siamese_nb.evaluation.retrieval import evaluate
 
 PLAIN = dict(lr=1e-3, wd=0., optimizer=torch.optim.Adam, schedule=constant, epochs=30, patience=20)
-FULL = dict(lr=3e-3, wd=.01, epochs=30, monitor='epoch', patience=None)
+FULL = dict(lr=3e-3, wd=.01, epochs=30, keep='last')
 
 class Case:
     "One split of the cached features, with its frozen pairs"
@@ -54,7 +54,7 @@ class Case:
         "Embeddings of all rows after training"
         data = TensorViews(x[torch.from_numpy(self.rows)], self.y[self.rows])
         check = frozen_check(x, self.y, self.split, seed=self.seed, loss=loss)
-        with torch_threads(1): fit(model, batches(data, seed=self.seed), loss, check, seed=self.seed, **kwargs)
+        with torch_threads(1): train_model(model, batches(data, seed=self.seed), loss, check, seed=self.seed, **kwargs)
         return embed_rows(model, x)
 
 def random_pairs(data, seed): return pair_batches(data, 64, seed=seed)
@@ -140,7 +140,7 @@ ROWS = {
     'dropout, one-cycle, every image': lambda c: c.measure(one_head(c, 1)),
     'two views': lambda c: c.measure(one_head(c)),
     'two heads': lambda c: c.measure(two_heads(c)),
-    'instead: the epoch that validation likes': lambda c: c.measure(two_heads(c, monitor='valid_auc', patience=20)),
+    'instead: the epoch that validation likes': lambda c: c.measure(two_heads(c, keep='best', patience=20)),
     'instead: supervised contrastive': lambda c: c.measure(one_head(c, loss=supcon())),
     'instead: semi-hard triplets': lambda c: c.measure(one_head(c, loss=triplet())),
     'frozen backbone, two views': lambda c: c.measure(mean_view(c)),

@@ -136,10 +136,12 @@ class History(list):
         rows=(), # dicts
         monitor:str='valid_auc', # column that decides what is best; higher is better
         tolerance:float=0., # differences up to this are chance
+        keep:str='best', # which epoch's weights are kept: 'best' or 'last'
         collapse:float|None=None # where the loss of a collapsed network lies
     ):
         super().__init__(rows)
-        self.monitor,self.tolerance,self.collapse = monitor,tolerance,collapse
+        if keep not in ('best', 'last'): raise ValueError(f"keep is {keep!r}: it can be 'best' or 'last'")
+        self.monitor,self.tolerance,self.keep,self.collapse = monitor,tolerance,keep,collapse
 
     def table(self)->pd.DataFrame: # a line per epoch
         "For reading and plotting"
@@ -151,6 +153,7 @@ class History(list):
 @patch(as_prop=True)
 def best(self:History)->int: # index of a row; of equals the one with the highest accuracy, then the least loss, on validation pairs
     "The epoch whose weights are kept"
+    if self.keep == 'last': return len(self)-1
     def merit(i): return self[i].get('valid_accuracy', 0.),-self[i].get('valid_loss', 0.)
     enough = max(r[self.monitor] for r in self) - self.tolerance
     return max((i for i,r in enumerate(self) if r[self.monitor] >= enough), key=merit)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from siamese_nb.training.fit import read_checkpoint
+from siamese_nb.training.fit import Callback, loss_name, read_checkpoint
 from siamese_nb.training.all_pairs import AllPairsContrastive
 from siamese_nb.model import Head
 from siamese_nb.training.recipes import train_head
@@ -42,9 +42,9 @@ def test_best_weights_are_left_behind(tmp_path):
     for k,w in best['model'].items(): assert torch.equal(w, head.state_dict()[k])
 
 def test_patience_and_a_finished_run(tmp_path):
-    _,h = train(tmp_path, epochs=30, patience=1, lr=0., monitor='valid_auc')
+    _,h = train(tmp_path, epochs=30, patience=1, lr=0., keep='best')
     assert len(h) == 2 and h.best == 0
-    _,again = train(tmp_path, epochs=30, patience=1, lr=0., monitor='valid_auc', resume=True)
+    _,again = train(tmp_path, epochs=30, patience=1, lr=0., keep='best', resume=True)
     assert list(again) == list(h)
 
 def test_errors_are_one_line(tmp_path):
@@ -65,3 +65,31 @@ def test_nothing_half_written(tmp_path, monkeypatch):
 
 class Exploding(AllPairsContrastive):
     def forward(self, e, y): return super().forward(e, y)*float('inf')
+
+class Heard(Callback):
+    "Writes down what it is told, and has enough after two epochs"
+    def __init__(self): self.said = []
+    def begin(self, run): self.said.append('begin')
+    def epoch(self, run):
+        self.said.append(run.epoch)
+        run.stop = run.epoch >= 2
+    def end(self, run): self.said.append('end')
+
+def test_a_callback_hears_everything_and_may_stop():
+    heard = Heard()
+    _,h = train(None, epochs=9, callbacks=[heard])
+    assert heard.said == ['begin', 1, 2, 'end'] and len(h) == 2
+
+def test_history_file_marks_the_kept_epoch(tmp_path):
+    import pandas as pd
+    for keep,patience in (('last', None), ('best', 2)):
+        _,h = train(tmp_path/keep, epochs=4, keep=keep, patience=patience)
+        t = pd.read_csv(tmp_path/keep/'history.csv')
+        assert t.index[t.kept].tolist() == [h.best] and (keep=='best' or h.best == len(h)-1)
+
+def test_a_loss_given_as_partial():
+    from functools import partial
+    assert loss_name(partial(torch.nn.functional.mse_loss, reduction='sum')) == "mse_loss(reduction='sum')"
+
+def test_tracker_that_is_not_installed():
+    with pytest.raises(ValueError, match='log_with'): train(None, epochs=1, log_with='no_such_tracker')

@@ -53,7 +53,7 @@ def read_curves(
     "Judge the curves of a training by fixed rules."
     if not isinstance(history, History): history = History(pd.DataFrame(history).to_dict('records'), tolerance=.002)
     f, epochs, last = curve_facts(history, collapse), history.table().epoch.to_numpy(), len(history) - 1
-    by_last = history.monitor=='epoch'
+    by_last = history.keep=='last'
     why, worse = curve_words(f, epochs, collapse, by_last), f['rise'] > .2 and f['drop'] > .01
     if worse: why.append(f"After its lowest point the validation loss rose by {f['rise']:.0%}, and validation accuracy ended {f['drop']*100:.1f} points below its best.")
     if f['top'] < .75: return ('collapsed' if f['low'] > .8 else 'weak'), why

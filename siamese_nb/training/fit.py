@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['CKPT', 'trained_state', 'load_trained', 'write_checkpoint', 'read_checkpoint', 'Training', 'epoch_seed', 'one_epoch',
-           'epoch_loop', 'make_optimizer', 'fit']
+           'Callback', 'epoch_loop', 'StopEarly', 'Checkpoint', 'Progress', 'Track', 'loss_name', 'make_optimizer',
+           'train_model']
 
 # %% ../../nbs/engineering/fit.ipynb #476bb020
-import io,os,time
+import io,time
 from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
@@ -15,9 +16,8 @@ import torch
 from torch import nn
 from accelerate import Accelerator
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 from ..model import *
-from ..core import atomic_write
+from ..core import atomic_write, bar
 from ..train import *
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
@@ -78,7 +78,8 @@ class Training:
         history:History, # empty
         settings:dict # what must be the same when training is taken up again
     ):
-        self.model,self.loss,self.opt,self.sched,self.history,self.settings,self.best = model,loss,opt,sched,history,settings,None
+        self.model,self.loss,self.opt,self.sched,self.history,self.settings = model,loss,opt,sched,history,settings
+        self.best,self.stop = None,False # weights of the best epoch so far; has a callback had enough?
 
     @property
     def improved(self): return self.history.best == len(self.history)-1
@@ -112,7 +113,8 @@ def save(self:Training,
     loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
     whole = common | dict(model=trained_state(self.model), best=self.best, loss=loss, opt=self.opt.state_dict(), sched=self.sched.state_dict())
     if self.improved: write_checkpoint(out/'best.ckpt', common | dict(model=self.best))
-    with atomic_write(out/'history.csv') as f: self.history.table().to_csv(f, index=False)
+    t = self.history.table().assign(kept=np.arange(len(self.history))==self.history.best)
+    with atomic_write(out/'history.csv') as f: t.to_csv(f, index=False)
     write_checkpoint(out/'last.ckpt', whole)
 
 # %% ../../nbs/engineering/fit.ipynb #22a835c8
@@ -159,28 +161,91 @@ def one_epoch(
     return mean
 
 # %% ../../nbs/engineering/fit.ipynb #e945e50d
+class Callback:
+    "What else happens around the epochs; a subclass says what it wants to do"
+    def begin(self, run): "Before the first epoch, or the first one after an interruption"
+    def epoch(self, run): "After a finished epoch, which is the last row of `run.history`"
+    def end(self, run): "At the end, whatever it was that ended it"
+
 def epoch_loop(
     run:Training, # where training stands
     train, # function: trains one epoch, returns its mean loss
     check, # function: returns the measurements after an epoch, a dict
     epochs:int, # the last epoch's number
-    patience:int|None, # epochs without a new best before it stops; None: endless
-    out:Path|None, # where to save; None: nowhere
-    quiet:bool # no bar
+    callbacks:list=() # asked in this order
 ):
     "Train from where `run` stands"
-    if run.settings['check_start'] and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **check(), lr=0., seconds=0.))
-    with tqdm(total=epochs, initial=run.epoch, desc='train', unit='epoch', disable=quiet) as bar:
-        while run.epoch < epochs and not run.history.tired(patience):
-            start,lr = time.perf_counter(),run.lr
-            mean = train()
+    try:
+        for c in callbacks: c.begin(run)
+        while run.epoch < epochs and not run.stop:
+            start,lr,mean = time.perf_counter(),run.lr,train()
             run.add(dict(epoch=run.epoch+1, batch_loss=mean, **check(), lr=lr, seconds=time.perf_counter()-start))
-            if out: run.save(out)
-            monitor = run.history.monitor
-            bar.set_postfix(loss=f'{mean:.4f}', **{monitor:f'{run.history[-1][monitor]:.4f}'})
-            bar.update()
+            for c in callbacks: c.epoch(run)
+    finally:
+        for c in callbacks: c.end(run)
+
+# %% ../../nbs/engineering/fit.ipynb #10op0002
+class StopEarly(Callback):
+    "Enough after so many epochs without a new best"
+    def __init__(self,
+        patience:int|None=10 # epochs; None: never
+    ): self.patience = patience
+    def begin(self, run): self.epoch(run)
+    def epoch(self, run): run.stop = run.stop or run.history.tired(self.patience)
+
+class Checkpoint(Callback):
+    "last.ckpt, best.ckpt and history.csv after every epoch"
+    def __init__(self,
+        out:str|Path # folder; made if it is not there
+    ): self.out = Path(out)
+    def epoch(self, run): run.save(self.out)
+
+class Progress(Callback):
+    "A bar that ends where training ends"
+    def __init__(self,
+        epochs:int # at most
+    ): self.epochs,self.bar = epochs,None
+    def begin(self, run): self.bar = bar(desc='train', unit='epoch', total=self.epochs, initial=run.epoch, delay=0)
+    def epoch(self, run):
+        row,monitor = run.history[-1],run.history.monitor
+        self.bar.set_postfix(loss=f"{row['batch_loss']:.4f}", **{monitor: f'{row[monitor]:.4f}'}, refresh=False)
+        self.bar.update()
+    def end(self, run):
+        if not self.bar: return
+        if run.stop: self.bar.total = self.bar.n # stopped early is finished too
+        self.bar.close()
+
+# %% ../../nbs/engineering/fit.ipynb #10op0003
+class Track(Callback):
+    "Every row to the trackers that accelerate knows: tensorboard, mlflow, wandb, …"
+    def __init__(self,
+        log_with:str|list, # name of a tracker, or several; its package has to be installed
+        out:str|Path='.', # folder for what a tracker writes
+        project:str='siamese_nb' # name of the whole
+    ):
+        self.out,self.project = Path(out),project
+        self.names = [log_with] if isinstance(log_with, str) else list(log_with)
+    def begin(self, run):
+        try: self.acc = Accelerator(log_with=self.names, project_dir=str(self.out))
+        except ValueError as e: raise ValueError(f"log_with is {', '.join(self.names)}: {e}") from None
+        if not self.acc.log_with: raise ValueError(f"log_with is {', '.join(self.names)}: it is not installed; pip install it")
+        self.acc.init_trackers(self.project, {k: v for k,v in run.settings.items() if isinstance(v, (int, float, str, bool))})
+    def epoch(self, run):
+        row = {k: v for k,v in run.history[-1].items() if isinstance(v, (int, float)) and np.isfinite(v)}
+        self.acc.log(row, step=run.epoch)
+    def end(self, run):
+        if hasattr(self, 'acc'): self.acc.end_training()
 
 # %% ../../nbs/engineering/fit.ipynb #2569478e
+def loss_name(
+    loss # a module, a function, or a function with some arguments given
+)->str: # the same for the same loss
+    "What a checkpoint remembers of a loss."
+    if isinstance(loss, nn.Module): return repr(loss)
+    inner = getattr(loss, 'func', None) # of functools.partial
+    if inner is None: return getattr(loss, '__name__', None) or type(loss).__name__
+    return f"{loss_name(inner)}({', '.join([*map(repr, loss.args), *(f'{k}={v!r}' for k,v in sorted(loss.keywords.items()))])})"
+
 def make_optimizer(
     model:nn.Module, # x -> embeddings
     loss, # its parameters, if it has any, learn as well
@@ -197,7 +262,7 @@ def make_optimizer(
     return optimizer(groups, **quick)
 
 # %% ../../nbs/engineering/fit.ipynb #e5fb58cb
-def fit(
+def train_model(
     model:nn.Module, # x -> embeddings: a head that reads features, or a SiameseNet that reads images
     batches, # DataLoader of (x, target); `set_epoch` of its batch sampler is called
     loss, # (embeddings, target) -> scalar
@@ -209,6 +274,7 @@ def fit(
     optimizer=torch.optim.AdamW, # torch optimiser class
     schedule=one_cycle, # (optimiser, steps) -> torch schedule
     clip:float|None=None, # longest gradient
+    keep:str='best', # which epoch's weights: 'best' or 'last'
     patience:int|None=10, # stop after so many epochs without a new best; None: never
     monitor:str='valid_auc', # column that decides what is best; higher is better
     tolerance:float=.002, # among epochs so close to the best, validation accuracy decides
@@ -218,7 +284,9 @@ def fit(
     seed:int=42, # of dropout; the batches have their own
     device=None, # None: accelerate's choice
     amp:bool=False, # forward pass in bfloat16 where the device gains from it?
-    about:dict|None=None # facts that, like the settings, must be the same when training is taken up again
+    about:dict|None=None, # facts that, like the settings, must be the same when training is taken up again
+    log_with:str|list|None=None, # trackers, as accelerate calls them: tensorboard, mlflow, wandb
+    callbacks:list=() # more of them, asked after those that save, stop and show
 )->History: # a row per epoch; the model is left with the weights of the best
     "Train `model`"
     acc,out = Accelerator(),out and Path(out)
@@ -226,9 +294,9 @@ def fit(
     for m in (model, loss):
         if isinstance(m, nn.Module): m.to(device)
     opt = make_optimizer(model, loss, lr, wd, lrs, optimizer)
-    history = History(monitor=monitor, tolerance=tolerance, collapse=getattr(valid, 'collapse', None))
+    history = History(monitor=monitor, tolerance=tolerance, keep=keep, collapse=getattr(valid, 'collapse', None))
     settings = (about or {}) | dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, check_start=check_start, steps=len(batches),
-                                    loss=repr(loss) if isinstance(loss, nn.Module) else loss.__name__)
+                                    loss=loss_name(loss))
     run = Training(model, loss, opt, schedule(opt, epochs*len(batches)), history, settings)
     if resume and out is None: raise ValueError('resume without out: give the folder that holds last.ckpt')
     if resume and (out/'last.ckpt').exists(): run.load(out/'last.ckpt')
@@ -237,8 +305,11 @@ def fit(
     def embed(x):
         with cast(): return embed_rows(whole, x, acc, device)
     def train(): return one_epoch(run, whole, batches, seed, acc, device, cast, clip)
+    if check_start and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **valid(embed), lr=0., seconds=0.))
+    always = [StopEarly(patience if keep == 'best' else None)]
+    shown = [*([Checkpoint(out)] if out else []), Progress(epochs), *([Track(log_with, out or '.')] if log_with else []), *callbacks] if main else []
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        try: epoch_loop(run, train, lambda: valid(embed), epochs, patience, out if main else None, not main or os.environ.get('TQDM_DISABLE') == '1')
+        try: epoch_loop(run, train, lambda: valid(embed), epochs, always+shown)
         finally: run.leave_best()
     acc.wait_for_everyone()
     return history

@@ -89,7 +89,7 @@ def train_new_classes(
     whiten(computed, features[torch.from_numpy(rows)], owner)
     check = torch.no_grad()(frozen_check(features, y, split, pairs=pairs, seed=seed))
     if computed.config['classes']: choose(computed.names_share, (0., .6), computed, check)
-    kwargs = dict(monitor='valid_auc', patience=20) | kwargs # the classes of validation are new ones too: let them say when to stop
+    kwargs = dict(keep='best', patience=20) | kwargs # the classes of validation are new ones too: let them say when to stop
     history = train_head(heads, features, y, split, pairs=pairs, seed=seed, **kwargs)
     votes = [(1-v, *[v/(len(heads.heads)-1)]*(len(heads.heads)-1)) for v in (.05, 0., .1)]
     choose(heads.weights, votes, heads, check)

@@ -73,7 +73,7 @@ def train_split(
     if isinstance(model, Heads): loss = EachHead(loss, model)
     if pairs: batches = pair_batches(TensorViews(x, y, augment), p*k//2, pairs['train'], seed=seed)
     else: batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k, seed=seed, every_image=every_image)
-    return fit(model, batches, loss, check, seed=seed, **kwargs)
+    return train_model(model, batches, loss, check, seed=seed, **kwargs)
 
 # %% ../../nbs/further/photographs.ipynb #fbfa730b
 @contextmanager
@@ -110,5 +110,5 @@ def train_head(
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
     if isinstance(head, (Head, Heads)): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
-    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, amp=True, monitor='epoch', patience=None) # the last epoch is kept
+    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, amp=True, keep='last') # the last epoch is kept
     with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)
