@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from siamese_nb.data_split import *
 from siamese_nb.data.folders import *
+from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *

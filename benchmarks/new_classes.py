@@ -6,6 +6,7 @@ import pandas as pd
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.data.folders import *
+from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *

@@ -10,6 +10,7 @@ from siamese_nb.data_split import *
 from siamese_nb.core import *
 from siamese_nb.core import *
 from siamese_nb.data.folders import *
+from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.data.batches import *
 from siamese_nb.model import *

@@ -5,6 +5,7 @@ import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.data.folders import *
+from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.eval import draw_pairs
 from siamese_nb.nets.backbones import *

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'Items', 'get_digits', 'find_caltech101', 'part_sizes', 'shuffled', 'stratified_split', 'linked', 'joined',
-           'deal_classes', 'disjoint_split', 'make_split', 'save_split', 'read_split']
+           'deal_classes', 'disjoint_split', 'own_split', 'make_split', 'save_split', 'read_split']
 
 # %% ../nbs/00_data_split.ipynb #30ce71c3
 import os
@@ -30,6 +30,7 @@ class Items:
     groups:np.ndarray|None=None # near-duplicates share a number and are never split up; None: each image on its own
     skipped:list=field(default_factory=list) # (path, why) of each file left out
     notes:list=field(default_factory=list) # one line for each thing that the user should know
+    split:np.ndarray|None=None # 'train', 'valid' or 'test' of each image, where the data come divided
 
     def __len__(self): return len(self.paths)
     @cached_property
@@ -56,7 +57,7 @@ def take(self:Items,
     idxs = np.arange(len(self))[np.asarray(idxs)]
     some = lambda o: None if o is None else o[idxs]
     return replace(self, paths=[self.paths[i] for i in idxs], labels=[self.labels[i] for i in idxs],
-                   arrays=some(self.arrays), groups=some(self.groups))
+                   arrays=some(self.arrays), groups=some(self.groups), split=some(self.split))
 
 # %% ../nbs/00_data_split.ipynb #466bbfca
 def get_digits()->Items: # 1,797 grey images of 8x8 pixels, in memory
@@ -131,7 +132,7 @@ def linked(
     "Number the items so that linked ones share a number, directly or through others."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    i,j = np.array(list(pairs), dtype=np.int64).reshape(-1, 2).T
+    i,j = np.asarray(pairs if isinstance(pairs, np.ndarray) else list(pairs), dtype=np.int64).reshape(-1, 2).T
     return connected_components(coo_array((np.ones(len(i)), (i,j)), shape=(n,n)), directed=False)[1].astype(np.int64)
 
 def joined(
@@ -171,6 +172,26 @@ def disjoint_split(
         split[rest] = stratified_split(labels[rest], (.8,.2,0), seed, None if groups is None else np.asarray(groups)[rest])
     return split
 
+# %% ../nbs/00_data_split.ipynb #3316d025
+def own_split(
+    items:Items, # with a split of its own
+    protocol:str, # 'seen' or 'unseen'
+    seed:int=42 # of the validation part, where there is none
+)->np.ndarray: # 'train', 'valid' or 'test' for each item
+    "The split that the data came with."
+    labels,split = np.asarray(items.labels, dtype=object),np.array(items.split, dtype='<U5')
+    known,new = (set(labels[split==p]) for p in ('train','test'))
+    if protocol=='unseen' and (both:=sorted(known&new)): raise ValueError(
+        f'{printable(items.name)}: class {printable(both[0])} is in train and in test, so it is no unseen class: take the protocol seen')
+    if protocol=='seen' and new and not known&new: raise ValueError(
+        f'{printable(items.name)}: no class of the test part is in train: take the protocol unseen')
+    if 'valid' not in split:
+        rest = split=='train'
+        of_images = protocol=='seen' or len(known)<6
+        split[rest] = (stratified_split if of_images else disjoint_split)(
+            labels[rest], (.85,.15,0), seed, None if items.groups is None else items.groups[rest])
+    return split
+
 # %% ../nbs/00_data_split.ipynb #37d3d377
 def make_split(
     items:Items, # the whole data set
@@ -179,7 +200,8 @@ def make_split(
 )->np.ndarray: # 'train', 'valid' or 'test' for each item
     "Split `items`, and make sure that same and different pairs exist in every part."
     if protocol not in ('seen','unseen'): raise ValueError(f"protocol is {protocol!r}: it can be 'seen' or 'unseen'")
-    split = (stratified_split if protocol=='seen' else disjoint_split)(items.labels, seed=seed, groups=items.groups)
+    if items.split is not None: split = own_split(items, protocol, seed)
+    else: split = (stratified_split if protocol=='seen' else disjoint_split)(items.labels, seed=seed, groups=items.groups)
     for p in PARTS:
         n = Counter(items.y[split==p])
         if len(n)<2 or max(n.values())<2: raise ValueError(f'{printable(items.root or items.name)}: the {p} part has no two images of one class '

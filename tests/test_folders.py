@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 from siamese_nb.data_split import make_split, read_split, save_split
 from siamese_nb.core import printable
+from siamese_nb.data.copies import same_bytes
 from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
 
 def image(path, color='red', mode='RGB', **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)

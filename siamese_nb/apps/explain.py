@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ..data_split import *
 from ..plots import *
 from ..data.folders import *
+from ..data.datasets import *
 from ..data.images import *
 from ..pairs import *
 from .search import *

@@ -17,6 +17,7 @@ from ..data_split import *
 from ..core import *
 from ..plots import *
 from ..data.folders import *
+from ..data.datasets import *
 from ..pairs import *
 from ..model import *
 from ..nets.backbones import *

@@ -18,6 +18,7 @@ from ..data_split import *
 from ..core import *
 from ..plots import *
 from ..data.folders import *
+from ..data.datasets import *
 from ..data.images import *
 from ..pairs import *
 from ..nets.features import *

@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 from ..data_split import *
 from ..data.folders import *
+from ..data.datasets import *
 from ..data.images import *
 from ..model import *
 from ..nets.backbones import *
