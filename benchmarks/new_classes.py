@@ -34,7 +34,7 @@ def main(root:str=None, # where Caltech-101 lies
         train = np.flatnonzero(make_split(items, 'unseen', seed)=='train')
         y = np.unique(items.y[train], return_inverse=True)[1]
         for fold,(fit,ask) in enumerate(folds(y, n, np.random.default_rng(seed))):
-            a,b,t = frozen_pairs(y[ask], 8000, seed)
+            a,b,t = fixed_pairs(y[ask], 8000, seed)
             for means,shrinkage,centre in [*product(['generalised'], (.8,.9,.95,1.), (0.,.5,.75,1.)), ('plain',.9,.75)]:
                 z = x[train] if means=='generalised' else x[train,:,:bb.plain]
                 whiten(head, z[fit], y[fit], shrinkage, centre)

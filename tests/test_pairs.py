@@ -7,27 +7,37 @@ import pytest
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import *
 
-def test_race_is_drawing_one_by_one():
-    "Listing all pairs and racing them gives the law of drawing anchors and throwing repeats away"
+def race(y, k, same, rng):
+    "All pairs of one kind, each with an exponential time at the rate at which it is drawn; the first k (Efraimidis and Spirakis 2006)"
+    a,b = np.triu_indices(len(y), 1)
+    keep = (y[a]==y[b])==same
+    a,b,size = a[keep],b[keep],np.bincount(y)[y]
+    rate = 1/(size[a]-1) if same else 1/(len(y)-size[a])+1/(len(y)-size[b])
+    first = np.argsort(rng.exponential(size=len(a))/rate)[:k]
+    return a[first],b[first]
+
+def test_unique_pairs_have_the_law_of_a_race():
     y,rng,n,k = np.array([0,0,0,0,1,1,2,2,2]),np.random.default_rng(0),4000,5
     for same in (True,False):
-        race,draw = Counter(),Counter()
-        able = np.flatnonzero(np.bincount(y)[y]>1) if same else np.arange(len(y))
+        seen = [Counter(),Counter()]
         for _ in range(n):
-            race.update(zip(*(o.tolist() for o in unique_pairs(y, k, same, rng))))
-            a = rng.choice(able, 60)
-            b = sample_other(y, a, same, rng)
-            draw.update(list(dict.fromkeys(zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist())))[:k])
-        for p in race|draw: assert abs(race[p]-draw[p]) < 5*np.sqrt(2*n*.25), (p, race[p], draw[p])
+            for c,f in zip(seen, (unique_pairs, race)): c.update(zip(*(o.tolist() for o in f(y, k, same, rng))))
+        for p in seen[0]|seen[1]: assert abs(seen[0][p]-seen[1][p]) < 5*np.sqrt(2*n*.25), (p, seen)
+
+def test_every_pair_there_is():
+    for y in (np.r_[np.zeros(141, int), np.arange(1, 131).repeat(2)], np.r_[np.zeros(4999, int), 1, 2]): # a large class beside small ones
+        a,b,t = fixed_pairs(y)
+        same,different = count_pairs(y)
+        assert len(t)==2*min(10_000, same, different)==2*len(set(zip(a[t==0], b[t==0])))
 
 def test_rejection_matches_weights():
     y = np.repeat(np.arange(4), [400,200,100,100])
-    a,b,t = frozen_pairs(y, 2000)
+    a,b,t = fixed_pairs(y, 2000)
     assert np.abs(np.bincount(y[a][t==0])/1000-np.array([.5,.25,.125,.125])).max()<.06
 
 def test_many_images_are_quick():
     y = np.random.default_rng(0).integers(0, 5000, 200_000)
-    a,b,t = frozen_pairs(y, 20_000)
+    a,b,t = fixed_pairs(y, 20_000)
     assert len(t)==20_000 and ((y[a]!=y[b])==t).all() and len(set(zip(a, b)))==20_000
 
 def test_odd_names_in_pair_files(tmp_path):

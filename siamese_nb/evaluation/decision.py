@@ -9,7 +9,7 @@ __all__ = ['best_cut', 'class_folds', 'cross_fit', 'promise', 'allowed', 'pairs_
 # %% ../../nbs/further/thresholds.ipynb #0b550c24
 import numpy as np
 from scipy.special import betaincinv
-from ..pairs import frozen_pairs
+from ..pairs import fixed_pairs
 from ..eval import pair_weights
 
 # %% ../../nbs/further/thresholds.ipynb #da489d10
@@ -55,7 +55,7 @@ def cross_fit(
     "Distances between images of classes that were new to what measured them"
     y,got = np.asarray(y),[]
     for k,(fit,ask) in enumerate(class_folds(y if units is None else units, n, seed)):
-        try: a,b,t = frozen_pairs(y[ask], n_pairs//n, seed+k)
+        try: a,b,t = fixed_pairs(y[ask], n_pairs//n, seed+k)
         except ValueError: continue # single images only
         got.append((measure(fit, ask, a, b), t))
     if not got: raise ValueError('no fold has two images of one class beside another class: give more images')
