@@ -9,7 +9,7 @@ from siamese_nb.plots import *
 from siamese_nb.plots import *
 from siamese_nb.data.folders import *
 from siamese_nb.data.datasets import *
-from siamese_nb.model import fast_bf16
+from siamese_nb.nets.devices import fast_bf16
 import growth,original
 from ratios import ratios
 

@@ -5,6 +5,7 @@ from accelerate import Accelerator
 from siamese_nb.data.batches import *
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
+from siamese_nb.nets.devices import *
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *

@@ -10,6 +10,7 @@ from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
+from siamese_nb.nets.heads import *
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.features import *
 from siamese_nb.training.new_classes import whiten
@@ -27,9 +28,9 @@ def main(root:str=None, # where Caltech-101 lies
          first:int=100, # seed of the first
          out:str='graphs/seeds'): # folder for the table
     "Measure, print, write"
-    items,bb,rows = get_caltech101(root, 'clean'),two_means(make_backbone('efficientnet_lite0')),[]
+    items,bb,rows = get_caltech101(root, 'clean'),make_backbone('efficientnet_lite0', pool='both'),[]
     x,_ = extract(bb, items, Transform(bb.size, ('squash','crop')))
-    head = Head(bb.plain, bb.plain, hidden=0, classes=bb.classifier.out_features).name_with(bb.classifier)
+    head = NamedHead(Head(bb.plain, bb.plain, hidden=0), len(bb.classifier.bias)).name_with(bb.classifier)
     for seed in range(first, first+n):
         train = np.flatnonzero(make_split(items, 'unseen', seed)=='train')
         y = np.unique(items.y[train], return_inverse=True)[1]
@@ -39,7 +40,7 @@ def main(root:str=None, # where Caltech-101 lies
                 z = x[train] if means=='generalised' else x[train,:,:bb.plain]
                 whiten(head, z[fit], y[fit], shrinkage, centre)
                 for share in (0.,.3,.45,.6,.75,.9):
-                    head.names_share.fill_(share)
+                    head.names.share.fill_(share)
                     eer = equal_error_rate(pair_distances(embed_rows(head, z[ask]), a, b), t)
                     rows.append(dict(seed=seed, fold=fold, means=means, shrinkage=shrinkage, centre=centre, share=share, eer=eer))
     Path(out).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from siamese_nb.data.images import *
 from siamese_nb.data.batches import *
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
+from siamese_nb.nets.heads import Heads
 from siamese_nb.nets.features import *
 from siamese_nb.evaluation.scores import pair_scores
 from siamese_nb.loss import *
@@ -118,13 +119,13 @@ def new_heads(case):
 def whitened(case, x, share=0.):
     "The computed head, with names or without"
     head = computed_head(case.backbone)
-    head.names_share.fill_(share)
+    head.names.share.fill_(share)
     return whiten(head, x[torch.from_numpy(case.rows)], case.y[case.rows])
 
 def trained_on(case):
     "A linear head that starts as the computed one"
     head = Head(case.backbone.plain, case.backbone.plain, hidden=0)
-    head.load_state_dict({k:v for k,v in whitened(case, case.both).state_dict().items() if 'names' not in k})
+    head.load_state_dict(whitened(case, case.both).head.state_dict())
     return case.train(head, AllPairsContrastive(1.2, .5, 'nonzero'), every_image, case.both, **FULL | dict(lr=1e-4, epochs=10))
 
 def mean_view(case): return normalize(normalize(case.x.float(), dim=-1).mean(1), dim=-1)
@@ -165,7 +166,7 @@ def main(root:str=None, # where Caltech-101 lies
     Path(out).mkdir(parents=True, exist_ok=True)
     file = Path(out)/'road.csv'
     table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['classes','protocol','row','seed'])
-    items,bb = get_caltech101(root, classes),two_means(make_backbone('efficientnet_lite0'))
+    items,bb = get_caltech101(root, classes),make_backbone('efficientnet_lite0', pool='both')
     x,_ = extract(bb, items, Transform(bb.size, ('squash','crop')))
     for seed in range(first, first+n):
         for protocol in ('seen','unseen'):

@@ -18,7 +18,6 @@ def one(items, backbone, protocol, seed):
     "A row for the frozen backbone and one for the trained network"
     new = protocol=='unseen'
     torch.manual_seed(seed)
-    if new: two_means(backbone)
     inputs = read_inputs(items, backbone, make_head(backbone, new), ('squash','crop'))
     split = make_split(inputs.items, protocol, seed)
     pairs = draw_pairs(inputs.items, split, seed=seed)
@@ -42,7 +41,7 @@ def main(root:str=None, # where Caltech-101 lies
         items = get_caltech101(root, classes)
         for protocol in protocols.split(','):
             for seed in range(first, first+n):
-                rows += [dict(classes=classes, protocol=protocol, **r) for r in one(items, make_backbone(backbone), protocol, seed)]
+                rows += [dict(classes=classes, protocol=protocol, **r) for r in one(items, make_backbone(backbone, pool='both' if protocol=='unseen' else 'mean'), protocol, seed)]
                 print(rows[-2], rows[-1], sep='\n', flush=True)
     table = pd.DataFrame(rows)
     Path(out).mkdir(parents=True, exist_ok=True)

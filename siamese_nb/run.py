@@ -26,6 +26,7 @@ from .data.images import *
 from .pairs import *
 from .data.batches import *
 from .model import *
+from .nets.devices import *
 from .nets.backbones import *
 from .nets.features import *
 from .nets.model_file import *
@@ -71,7 +72,7 @@ def frozen_embeddings(
 )->torch.Tensor: # (n, features), length 1
     "What the backbone alone makes of one plain view"
     bb = inputs.net.backbone
-    x = inputs.x[:,0,:bb.plain] if bb.frozen else inputs.x[:,0]
+    x = bb.plain_half(inputs.x[:,0]) if bb.frozen else inputs.x[:,0]
     with torch_threads(1): return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
 
 # %% ../nbs/engineering/run.ipynb #3d68c25a
@@ -152,10 +153,11 @@ def choose_backbone(
     name:str='auto', # a backbone's name
     weights_file:str|None=None, # ImageNet weights from disk
     seed:int=42, # of weights that start at random
+    pool:str='mean', # or 'both': how a pretrained backbone sums up its maps
 )->Backbone:
     "The backbone that was named, or the one that suits"
     torch.manual_seed(seed)
-    if name!='auto' or data!='digits': return make_backbone(name, weights_file)
+    if name!='auto' or data!='digits': return make_backbone(name, weights_file, pool=pool)
     bb = make_backbone('tiny')
     bb.why = 'auto took tiny, which learns from scratch: the digits are 8x8 drawings'
     return bb
@@ -245,8 +247,7 @@ def siamese_run(
     check_numbers(epochs, seed, workers, device)
     items = any_folder(data) if pairs and data not in ('digits','caltech101') else get_items(data, root, classes)
     job = make_job(items, data, protocol, classes, seed, out, name)
-    bb = choose_backbone(data, backbone, backbone_weights, seed)
-    if new: two_means(bb)
+    bb = choose_backbone(data, backbone, backbone_weights, seed, 'both' if new else 'mean')
     split_and_pairs(job, items, pairs) # nothing to pair? Say so before the long part
     print(items, *items.notes, f'backbone: {bb.why}', sep='\n')
     inputs = read_inputs(items, bb, make_head(bb, new), ('squash','crop') if bb.frozen else ('squash',), device, workers)

@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from siamese_nb.model import Backbone, Head, SiameseNet, TinyNet, distance_matrix, get_device
+from siamese_nb.model import Backbone, Head, SiameseNet, TinyNet, distance_matrix
+from siamese_nb.nets.devices import get_device
 
 def test_distances_near_zero():
     e = torch.nn.functional.normalize(torch.randn(200, 64), dim=1)

@@ -1,12 +1,20 @@
 "Model files that others have damaged, and those that we must not damage"
 import os
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from torch import nn
 
 from siamese_nb.nets.backbones import make_backbone
-from siamese_nb.model import Head, Heads, SiameseNet
-from siamese_nb.nets.model_file import load_model, save_model
+from siamese_nb.model import Backbone, Head, SiameseNet
+from siamese_nb.nets.heads import Heads, NamedHead
+from siamese_nb.nets.model_file import FORMAT, load_model, read_meta, save_model
+from siamese_nb.nets.sealed import read_sealed, save_sealed
+
+ROOT = Path(__file__).parents[1]
+D_SEEN,D_UNSEEN = .103305,.207842 # of the code that wrote these files
 
 def test_weights_from_a_file(tmp_path):
     state = make_backbone('resnet50', pretrained=False).net.state_dict() | {'fc.weight':torch.zeros(1000, 2048), 'fc.bias':torch.zeros(1000)}
@@ -21,14 +29,75 @@ def test_weights_from_a_file(tmp_path):
     with pytest.raises(ValueError, match='other weights of resnet50') as e: load_model(file, tmp_path/'other.pth')
     assert '\n' not in str(e.value)
 
+@pytest.fixture
+def small(tmp_path):
+    "A model file of a kilobyte or so beside its network"
+    net = SiameseNet(Backbone(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)), 'tiny', 4, 16), Head(4, 2, hidden=0))
+    return save_model(tmp_path/'m.safetensors', net, dict(threshold=.5, error_rate=.1, calibration=[-1., 1.]))
+
 def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     net = SiameseNet(make_backbone('tiny'), Head(512, hidden=0))
     file = save_model(tmp_path/'model.safetensors', net)
     content = file.read_bytes()
-    def broken(*args): raise OSError('disk full')
-    monkeypatch.setattr('siamese_nb.nets.model_file.save_file', broken)
-    with pytest.raises(OSError): save_model(file, net)
+    def full(*args): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError, match='cannot write .*model.safetensors .No space left on device.: make room'): save_model(file, net)
     assert file.read_bytes() == content and os.listdir(tmp_path) == ['model.safetensors']
+
+def test_every_flipped_bit_is_noticed(small):
+    data = bytearray(small.read_bytes())
+    for i in range(8*len(data)):
+        data[i//8] ^= 1 << i%8
+        small.write_bytes(data)
+        with pytest.raises(ValueError) as e: read_meta(small)
+        assert '\n' not in str(e.value)
+        data[i//8] ^= 1 << i%8
+
+@pytest.mark.parametrize('change,word', [(dict(threshold=-1.), 'threshold'), (dict(threshold=None), 'threshold'), (dict(error_rate=2), 'error_rate'),
+    (dict(calibration=[1.]), 'calibration'), (dict(head=dict(heads=[])), 'head'), (dict(head=dict(dim_in=512, dim=10**9, hidden=0, dropout=0.)), 'head'),
+    (dict(head=dict(dim_in=512, dim=1000, hidden=900_000, dropout=0.)), 'does not fit'), (dict(head=dict(dim_in=512, dim=128, hidden=0, dropout=9.)), 'head'),
+    (dict(transform=dict(size=10**9, views=['squash'])), 'transform'), (dict(transform=dict(size=16, views=['sideways'])), 'views'), (dict(dim=7), 'dim'),
+    (dict(backbone='vit_giant_patch14_dinov2'), 'does not fit'), (dict(backbone='nothing\x1b[2J'), 'unknown backbone'), (dict(backbone=5), 'backbone'),
+    (dict(backbone='resnet50', backbone_origin=True), 'does not fit|not on this machine')])
+def test_facts_that_cannot_be(tmp_path, change, word):
+    file = save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('tiny'), Head(512, hidden=0)), dict(threshold=.5))
+    tensors,facts = read_sealed(file, 'siamese_nb', FORMAT)
+    save_sealed(file, tensors, facts | change, 'siamese_nb', FORMAT)
+    with pytest.raises((ValueError, OSError), match=word) as e: load_model(file)
+    assert '\n' not in str(e.value) and '\x1b' not in str(e.value)
+
+def test_a_file_starts_no_download(tmp_path):
+    state = make_backbone('resnet50', pretrained=False).net.state_dict()
+    torch.save(state, tmp_path/'r50.pth')
+    file = save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('resnet50', tmp_path/'r50.pth'), Head(2048)))
+    with mock.patch('torch.hub.get_dir', return_value=str(tmp_path)):
+        with mock.patch('torchvision.models._api.load_state_dict_from_url', side_effect=AssertionError('a download')):
+            with pytest.raises(OSError, match='not on this machine.*: allow the download'): load_model(file)
+        with mock.patch('torchvision.models._api.load_state_dict_from_url', return_value=state): load_model(file, download=True)
+
+def test_weights_that_are_no_numbers(tmp_path):
+    net = SiameseNet(make_backbone('tiny'), Head(512, hidden=0))
+    with torch.no_grad(): net.head.net[1].weight[0,0] = float('nan')
+    with pytest.raises(ValueError, match='no numbers'): load_model(save_model(tmp_path/'m.safetensors', net))
+
+def test_extras_and_half(tmp_path):
+    bb = make_backbone('efficientnet_lite0')
+    for p in bb.parameters(): p.data += 1e-4
+    net = SiameseNet(bb, Head(1280, hidden=0))
+    net.extras['centres'] = torch.eye(4, dtype=torch.float16)
+    whole,half = (save_model(tmp_path/'m.safetensors', net, dict(recipe=dict(epochs=3)), half=h).stat().st_size for h in (False, True))
+    back,meta = load_model(tmp_path/'m.safetensors')
+    x = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad(): assert torch.equal(back(x), net.eval()(x))
+    assert half < .6*whole and torch.equal(back.extras['centres'], net.extras['centres']) and meta['recipe'] == dict(epochs=3)
+
+def test_files_of_format_1():
+    "The models of the first version: same embedding of the same noise as when they were current"
+    x = torch.randint(0, 256, (2, 2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for name,d in (('caltech101', D_SEEN), ('caltech101-unseen', D_UNSEEN)):
+        net,meta = load_model(ROOT/'weights'/name/'model.safetensors')
+        with torch.no_grad(): e = net.embed(x)
+        assert abs((e[0] - e[1]).norm().item() - d) < 1e-4
 
 def test_text_in_metadata_stays_text(tmp_path):
     net = SiameseNet(make_backbone('tiny'), Head(512, hidden=0))
@@ -36,20 +105,22 @@ def test_text_in_metadata_stays_text(tmp_path):
     _,meta = load_model(save_model(tmp_path/'m.safetensors', net, facts))
     assert {k:meta[k] for k in facts} == facts
 
-@pytest.mark.parametrize('change', [dict(json='['), dict(head='{"x":1}'), dict(transform='[]'), dict(backbone=None), dict(head=None), dict(format_version=None, json=None)])
+@pytest.mark.parametrize('change', [dict(facts='['), dict(facts='['*100_000), dict(facts='[]'), dict(facts=None), dict(format_version='1'), dict(format_version='1', json='5'),
+                                    dict(format_version='1', json='["facts"]', facts='NaN'), dict(digest='x'), dict(digest=None)])
 def test_damaged_metadata(tmp_path, change):
     from safetensors import safe_open
     from safetensors.torch import load_file,save_file
     file = save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('tiny'), Head(512, hidden=0)))
     with safe_open(file, 'pt') as f: text = f.metadata()
     save_file(load_file(file), file, {k:v for k,v in (text | change).items() if v is not None})
-    with pytest.raises(ValueError, match='m.safetensors .*train anew'): load_model(file)
+    with pytest.raises(ValueError, match='m.safetensors .*train anew') as e: load_model(file)
+    assert '\n' not in str(e.value)
 
 def test_names_of_the_backbone(tmp_path):
     "A head that uses the backbone's classifier gets it from the backbone, not from the file"
     bb = make_backbone('efficientnet_lite0')
-    heads = Heads([Head(bb.dim, 8, hidden=0, classes=1000).name_with(bb.classifier), Head(bb.dim, 8)], [.9, .1])
-    heads.heads[0].names_share.fill_(.6)
+    heads = Heads([NamedHead(Head(bb.dim, 8, hidden=0), 1000).name_with(bb.classifier), Head(bb.dim, 8)], [.9, .1])
+    heads.heads[0].names.share.fill_(.6)
     file = save_model(tmp_path/'m.safetensors', SiameseNet(bb, heads))
     assert file.stat().st_size < 4e6 # the classifier alone has 1.3 million weights
     net,meta = load_model(file)

@@ -20,6 +20,7 @@ from ..data.folders import *
 from ..data.datasets import *
 from ..pairs import *
 from ..model import *
+from ..nets.devices import *
 from ..nets.backbones import *
 from ..nets.fused import *
 from ..nets.features import *

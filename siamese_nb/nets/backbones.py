@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'STAGES', 'read_weights', 'load_weights', 'classifier', 'Pool', 'plain_conv', 'LiteNet', 'lite_weights',
-           'lite_backbone', 'first_line', 'time_out', 'resnet_weights', 'resnet_backbone', 'reachable',
+           'lite_backbone', 'first_line', 'time_out', 'resnet_weights', 'resnet_backbone', 'reachable', 'must_fetch',
            'hub_if_reachable', 'timm_backbone', 'tensor_hashes', 'fingerprint', 'freeze', 'tiny_from_file',
            'make_backbone', 'auto_backbone', 'two_means', 'last_stage', 'unfreeze_last', 'model_table']
 
@@ -16,6 +16,7 @@ from urllib.request import getproxies
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from ..core import printable
 from ..model import *
 
 # %% ../../nbs/engineering/backbones.ipynb #f7f174db
@@ -48,13 +49,10 @@ def load_weights(
 def classifier(
     weights:dict, # tensors by name
     name:str # of the last layer
-)->nn.Linear|None: # frozen; None: the weights lack it
+)->Classifier|None: # None: the weights lack it
     "The layer that names ImageNet's classes."
     w,b = (weights.get(f'{name}.{o}') for o in ('weight','bias'))
-    if w is None or b is None or w.ndim != 2: return None
-    layer = nn.Linear(w.shape[1], w.shape[0])
-    layer.load_state_dict(dict(weight=w, bias=b))
-    return layer.requires_grad_(False)
+    return None if w is None or b is None or w.ndim != 2 else Classifier(w.detach(), b.detach())
 
 # %% ../../nbs/engineering/backbones.ipynb #d63aa8ac
 class Pool(nn.Module):
@@ -172,6 +170,23 @@ def reachable(
     except OSError: return False
     return True
 
+def must_fetch(
+    name:str # of a backbone
+)->str: # what would be fetched, and from where; '' where its ImageNet weights are on this machine
+    "Would building it start a download?"
+    if name == 'resnet50':
+        from torchvision.models import ResNet50_Weights
+        url = ResNet50_Weights.IMAGENET1K_V2.url
+        return '' if _in_hub(url) else f"ResNet-50's weights are not on this machine, {url} has them"
+    if name in BACKBONES: return ''
+    cfg = _timm(name).get_pretrained_cfg(name)
+    if not cfg or not (cfg.hf_hub_id or cfg.url): return ''
+    from huggingface_hub import try_to_load_from_cache
+    there = (try_to_load_from_cache(cfg.hf_hub_id, f) for f in ('model.safetensors', 'pytorch_model.bin')) if cfg.hf_hub_id else (_in_hub(cfg.url),)
+    return '' if any(there) else f'the weights of {name} are not on this machine, {cfg.hf_hub_id or cfg.url} has them'
+
+def _in_hub(url): return (Path(torch.hub.get_dir())/'checkpoints'/url.split('/')[-1]).is_file()
+
 @contextmanager
 def hub_if_reachable():
     "Without a connection, ask the Hugging Face hub's cache only: its retries last most of a minute."
@@ -185,17 +200,21 @@ def hub_if_reachable():
         if off: constants.HF_HUB_OFFLINE = before
 
 # %% ../../nbs/engineering/backbones.ipynb #a0409380
+def _timm(name):
+    "The timm library, if it knows this network; ValueError, one line, for any other name"
+    try: import timm
+    except ImportError: timm = None
+    if timm is not None and timm.is_model(name.split('.')[0]): return timm
+    more = 'or pip install timm for more' if timm is None else 'or a name from timm.list_models()'
+    raise ValueError(f"unknown backbone {printable(name)!r}: choose auto, {', '.join(BACKBONES)}, {more}")
+
 def timm_backbone(
     name:str, # as in `timm.list_models()`
     weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of a download
     pretrained:bool=True # start from ImageNet weights?
 )->Backbone:
     "Any network of the timm library that turns an image into a vector."
-    try: import timm
-    except ImportError: timm = None
-    if timm is None or not timm.is_model(name.split('.')[0]):
-        more = 'or pip install timm for more' if timm is None else 'or a name from timm.list_models()'
-        raise ValueError(f"unknown backbone {name!r}: choose auto, {', '.join(BACKBONES)}, {more}")
+    timm = _timm(name)
     try:
         with hub_if_reachable(): net = timm.create_model(name, pretrained=pretrained and not weights_file, num_classes=0)
     except Exception as e:
@@ -244,13 +263,19 @@ BACKBONES = dict(resnet50=resnet_backbone, efficientnet_lite0=lite_backbone, tin
 def make_backbone(
     name:str='auto', # 'resnet50', 'efficientnet_lite0', 'tiny', a timm name, or 'auto': ResNet-50 if its weights can be had
     weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of a download
-    pretrained:bool=True # start from ImageNet weights? `tiny` has none
+    pretrained:bool=True, # start from ImageNet weights? `tiny` has none
+    pool:str='mean', # 'mean' of each map, or 'both': the means, then the generalised ones, where the network sums up its maps
+    download:bool=True # may weights that are not on this machine be fetched?
 )->Backbone: # frozen if it is pretrained
     "Build a backbone by name."
-    if name == 'auto': return auto_backbone(weights_file, pretrained)
+    if pool not in ('mean', 'both'): raise ValueError(f"pool is {pool!r}: it can be 'mean' or 'both'")
+    if name == 'auto': return auto_backbone(weights_file, pretrained, pool, download)
+    fetch = '' if download or weights_file or not pretrained else must_fetch(name)
+    if fetch: raise OSError(f'{fetch}: allow the download, or give --backbone-weights FILE')
     make = BACKBONES.get(name) or (lambda *args: timm_backbone(name, *args))
     bb = make(weights_file, pretrained)
     bb.why = f'{name} was asked for'
+    if pool == 'both': two_means(bb)
     if weights_file or pretrained and name != 'tiny':
         bb.origin = tensor_hashes(bb)
         freeze(bb)
@@ -259,13 +284,14 @@ def make_backbone(
 # %% ../../nbs/engineering/backbones.ipynb #12165e90
 def auto_backbone(
     weights_file:str|Path|None, # weights of ResNet-50 on disk, instead of a download
-    pretrained:bool # start from ImageNet weights?
+    pretrained:bool, # start from ImageNet weights?
+    *how # pool and download, as for `make_backbone`
 )->Backbone: # `Backbone.why` says which it is
     "ResNet-50, or EfficientNet-Lite0 where the weights of ResNet-50 cannot be had."
-    try: bb = make_backbone('resnet50', weights_file, pretrained)
+    try: bb = make_backbone('resnet50', weights_file, pretrained, *how)
     except OSError as e:
         if weights_file: raise
-        bb = make_backbone('efficientnet_lite0')
+        bb = make_backbone('efficientnet_lite0', None, True, *how)
         bb.why = f"auto took efficientnet_lite0, whose weights are installed, because {str(e).split(': give')[0]}"
     else: bb.why = 'auto took resnet50, whose weights were at hand'
     return bb

@@ -21,6 +21,7 @@ from ..core import atomic_write, cache_dir, content_hash
 from ..data_split import Items
 from ..data.images import ItemViews, Transform
 from ..model import *
+from .devices import *
 from .backbones import *
 from .fused import *
 

@@ -13,6 +13,7 @@ from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 from ..model import *
+from .devices import *
 from .backbones import *
 
 # %% ../../nbs/engineering/fused.ipynb #a96b81a9

@@ -17,6 +17,7 @@ from torch import nn
 from accelerate import Accelerator
 from fastcore.basics import patch
 from ..model import *
+from ..nets.devices import *
 from ..core import atomic_write, bar
 from ..train import *
 

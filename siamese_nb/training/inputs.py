@@ -16,6 +16,7 @@ from ..data.folders import *
 from ..data.datasets import *
 from ..data.images import *
 from ..model import *
+from ..nets.heads import *
 from ..nets.backbones import *
 from ..nets.features import *
 from ..train import *
@@ -70,11 +71,12 @@ def read_pixels(
 # %% ../../nbs/engineering/inputs.ipynb #8fb3c438
 def computed_head(
     backbone:Backbone # frozen
-)->Head: # linear, not learning, with the backbone's names where it has any
+)->Head|NamedHead: # linear, not learning, with the backbone's names where it has any
     "A head that `whiten` computes"
     names = backbone.classifier
-    head = Head(backbone.plain, backbone.plain, hidden=0, classes=names.out_features if names else 0).requires_grad_(False)
-    return head.name_with(names) if names else head
+    head = Head(backbone.plain, backbone.plain, hidden=0)
+    if names: head = NamedHead(head, len(names.bias)).name_with(names)
+    return head.requires_grad_(False)
 
 def make_head(
     backbone:Backbone, # its features go into the head; of both kinds of mean the generalised one

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from ..model import *
+from ..nets.heads import *
 from ..train import *
 from .recipes import *
 
@@ -28,24 +29,26 @@ def within_covariance(
 # %% ../../nbs/further/new_classes.ipynb #2c923fc7
 @torch.no_grad()
 def whiten(
-    head:Head, # one linear layer, as wide as its input: Head(dim, dim, hidden=0)
+    head:Head|NamedHead, # one linear layer, as wide as its input: Head(dim, dim, hidden=0)
     x:Tensor, # features of training images, shape (n, views, dim)
     y, # class of each, shape (n,); images alone in their class say nothing
     shrinkage:float=.9, # share of the identity, of equal trace, in the covariance
     centre:float=.75 # share of the mean that is subtracted
-)->Head: # the same
+)->Head|NamedHead: # the same
     "Compute a linear head by within-class whitening (Hatch, Kajarekar and Stolcke 2006)"
-    if head.config['classes']: head.names_mean.copy_(centre*(head.names(x) + head.names_mean).mean(0))
+    whole,head = head,getattr(head, 'head', head)
+    if whole is not head: whole.names.centre(x, centre)
     x = F.normalize(F.normalize(head.mine(x).double(), dim=-1).mean(1), dim=-1)
     s,eye = within_covariance(x, y),torch.eye(x.shape[1], dtype=x.dtype)
     if not s.trace() > 0: raise ValueError('no class has two different training images: whitening needs pairs of the same class')
     root = torch.linalg.cholesky((1-shrinkage)*s + shrinkage*s.trace()/len(s)*eye)
     w = torch.linalg.solve_triangular(root, eye, upper=False)
-    head.shift.copy_(centre*x.mean(0))
-    head.scale.fill_(1.)
-    head.net[-1].weight.copy_(w/((x - head.shift)@w.T).norm(dim=1).mean())
-    head.net[-1].bias.zero_()
-    return head
+    shift,last = centre*x.mean(0),head.net[-1]
+    head.standardise.shift.copy_(shift)
+    head.standardise.scale.fill_(1.)
+    last.weight.copy_(w/((x - shift)@w.T).norm(dim=1).mean())
+    last.bias.zero_()
+    return whole
 
 # %% ../../nbs/further/new_classes.ipynb #3d56cff5
 @torch.no_grad()
@@ -88,7 +91,7 @@ def train_new_classes(
     rows,owner = pair_owners(pairs['train']) if pairs else (rows, np.asarray(y)[rows])
     whiten(computed, features[torch.from_numpy(rows)], owner)
     check = torch.no_grad()(frozen_check(features, y, split, pairs=pairs, seed=seed))
-    if computed.config['classes']: choose(computed.names_share, (0., .6), computed, check)
+    if isinstance(computed, NamedHead): choose(computed.names.share, (0., .6), computed, check)
     kwargs = dict(keep='best', patience=20) | kwargs # the classes of validation are new ones too: let them say when to stop
     history = train_head(heads, features, y, split, pairs=pairs, seed=seed, **kwargs)
     votes = [(1-v, *[v/(len(heads.heads)-1)]*(len(heads.heads)-1)) for v in (.05, 0., .1)]

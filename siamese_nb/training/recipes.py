@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from ..pairs import *
 from ..data.batches import *
 from ..model import *
+from ..nets.heads import *
 from ..loss import *
 from .all_pairs import *
 from ..train import *
