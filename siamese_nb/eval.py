@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw_pairs', 'pair_distances', 'plot_distances', 'plot_confusion', 'roc', 'equal_error_rate', 'tpr_at_fpr',
-           'plot_roc', 'error_rates', 'threshold_at_fmr', 'pair_weights', 'resample', 'accuracy_interval',
-           'curve_intervals', 'metrics', 'calibrate', 'p_same', 'reliability']
+           'plot_roc', 'error_rates', 'threshold_at_fmr', 'calibrate', 'p_same', 'reliability']
 
 # %% ../nbs/05_eval.ipynb #86c8ae76
 import matplotlib.pyplot as plt
@@ -15,7 +14,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 from .data_split import PARTS, Items
-from .evaluation.scores import pair_scores
 from .pairs import frozen_pairs
 from .plots import DIFFERENT, GREY, SAME, panels
 
@@ -150,87 +148,6 @@ def threshold_at_fmr(
     far = np.sort(np.asarray(d)[np.asarray(y)==1])
     k = int(rate*len(far) + 1e-9)      # so many may lie below
     return float('inf') if k >= len(far) else float(far[k])
-
-# %% ../nbs/05_eval.ipynb #4c382bb5
-def pair_weights(
-    groups:np.ndarray, # image (or class) of both sides of every pair, (pairs, 2), numbered from 0
-    n:int, # how many resamples
-    rng # np.random.Generator
-)->np.ndarray: # (n, pairs): how often each pair occurs in each resample
-    "Draw images with replacement; a pair occurs as often as its two images do together."
-    k, (a, b) = groups.max() + 1, groups.T
-    c = rng.multinomial(k, np.full(k, 1/k), size=n).T.astype(np.float32)
-    return np.where((a==b)[:,None], c[a], c[a]*c[b]).T
-
-# %% ../nbs/05_eval.ipynb #075537d6
-def resample(
-    stat, # weights (n, pairs) -> values (n, ...)
-    groups, # image (or class) of both sides of every pair, (pairs, 2)
-    n:int=1000, # resamples
-    seed:int=42 # of the resamples
-)->np.ndarray: # 2.5th and 97.5th percentile of each value, (2, ...)
-    "A 95 % interval from resampled images or classes, a few hundred resamples at a time."
-    groups = np.unique(groups, return_inverse=True)[1].reshape(-1, 2)
-    rng, step = np.random.default_rng(seed), max(1, 2_000_000//len(groups))
-    values = [stat(pair_weights(groups, min(step, n-i), rng)) for i in range(0, n, step)]
-    return np.nanpercentile(np.concatenate(values), [2.5, 97.5], axis=0)
-
-# %% ../nbs/05_eval.ipynb #38bb1db9
-def accuracy_interval(
-    d, # distances of the pairs
-    y, # 0 same, 1 different
-    threshold:float, # same below it
-    groups, # image (or class) of both sides of every pair, (pairs, 2)
-    n:int=1000, # resamples
-    seed:int=42 # of the resamples
-)->list: # [lo, hi]
-    "95 % interval of the accuracy; the shares of same and different pairs stay as they are."
-    same, below = np.asarray(y)==0, np.asarray(d) < threshold
-    masks = np.stack([same & below, same, ~same & ~below, ~same], 1).astype(np.float32)
-    def accuracy(w):
-        hit, n_same, reject, n_different = (w @ masks).T
-        with np.errstate(invalid='ignore'): return same.mean()*hit/n_same + (~same).mean()*reject/n_different
-    return resample(accuracy, groups, n, seed).tolist()
-
-# %% ../nbs/05_eval.ipynb #a74ccb1d
-def curve_intervals(
-    d, # distances of the pairs
-    y, # 0 same, 1 different
-    groups, # image (or class) of both sides of every pair, (pairs, 2)
-    n:int=1000, # resamples
-    seed:int=42 # of the resamples
-)->dict: # roc_auc and eer: [lo, hi]
-    "95 % intervals of what is read off the ROC curve: one weighted curve a resample."
-    order = np.argsort(d, kind='stable')
-    same = np.asarray(y)[order]==0
-    def area_and_eer(w):
-        tp, fp = (np.pad(np.cumsum(w*o, axis=1, dtype=np.float64), ((0,0),(1,0))) for o in (same, ~same))
-        with np.errstate(invalid='ignore'): tp, fp = tp/tp[:,-1:], fp/fp[:,-1:]
-        i = np.argmax(tp + fp >= 1, axis=1)[:,None]
-        return np.stack([((tp[:,1:] + tp[:,:-1])/2*np.diff(fp, axis=1)).sum(1), np.take_along_axis(fp + 1 - tp, i, 1)[:,0]/2], 1)
-    return dict(zip(('roc_auc', 'eer'), resample(area_and_eer, np.asarray(groups)[order], n, seed).T.tolist()))
-
-# %% ../nbs/05_eval.ipynb #eef87cc9
-def metrics(
-    d, # distances of the pairs
-    y, # 0 same, 1 different
-    threshold:float, # same below it; never chosen on these pairs
-    groups=None, # image (or class) of both sides of every pair, (pairs, 2); None: no interval
-    n_boot:int=1000, # resamples for the interval
-    seed:int=42 # of the resamples
-)->dict: # accuracy, precision, recall, f1, roc_auc, eer, tpr_at_fpr_1pct, accuracy_ci95, confusion
-    "Every figure of `results.json` for one list of pairs; positive means *same*."
-    d, y = np.asarray(d, dtype=np.float64), np.asarray(y)
-    if d.shape!=y.shape: raise ValueError(f'{d.shape} distances for {y.shape} labels: give one label a distance')
-    if not np.isfinite(d).all(): raise ValueError(f'{(~np.isfinite(d)).sum()} of {len(d)} distances are not finite: the embeddings are broken')
-    m = {k: None if isinstance(v, float) and np.isnan(v) else v for k,v in pair_scores(d, y, threshold).items()}
-    both = len(np.unique(y))==2
-    m['roc_auc'] = float(roc_auc_score(y==0, -d)) if both else None
-    m['eer'] = equal_error_rate(d, y) if both else None
-    m['tpr_at_fpr_1pct'] = tpr_at_fpr(d, y, .01) if both else None
-    m['accuracy_ci95'] = None if groups is None or not both else accuracy_interval(d, y, threshold, groups, n_boot, seed)
-    m['confusion'] = [[int(o) for o in row] for row in m.pop('confusion')]
-    return m
 
 # %% ../nbs/05_eval.ipynb #b88742b6
 def calibrate(

@@ -1,7 +1,7 @@
 "The figures of odd lists of pairs"
 import numpy as np
 import torch
-from siamese_nb.eval import metrics
+from siamese_nb.evaluation.evaluate import metrics
 from siamese_nb.evaluation.retrieval import one_shot, retrieval
 
 def test_nothing_wrong_and_nothing_to_say():

@@ -6,8 +6,9 @@ import torch
 from siamese_nb.data_split import Items
 from siamese_nb.eval import draw_pairs
 from siamese_nb.report.figures import save_graphs
-from siamese_nb.report.page import read_curves, repeat_command, write_report
-from siamese_nb.evaluation.retrieval import evaluate, save_results, summary
+from siamese_nb.report.curves import read_curves
+from siamese_nb.report.page import repeat_command, write_report
+from siamese_nb.evaluation.evaluate import evaluate, save_results, summary
 
 NAMES = ['$x_1$', '日本', 'a\nb', 'x'*80, '<b>']
 
@@ -23,20 +24,34 @@ def run():
 def test_small_and_odd(run, tmp_path, recwarn):
     items, e, split, pairs = run
     ev = evaluate(e, pairs, items.labels, split, unseen=True)
-    save_graphs(tmp_path, items, e, ev, ev, split)
+    save_graphs(tmp_path, items, ev, ev, split, run='abc')
     save_results(tmp_path/'results.json', summary(ev, ev, name=NAMES[2], data=NAMES[4], backbone='tiny', seed=1))
     page = write_report(tmp_path).read_text(encoding='utf-8')
-    assert '<b><b></b>' not in page and '<h2>The training</h2>' not in page
+    assert '<b><b></b>' not in page and '<h2>The training</h2>' not in page and '<b>' not in page.replace('<b class', '')
+    assert b'abc' in (tmp_path/'roc.png').read_bytes()
     assert not [o for o in recwarn if 'Glyph' in str(o.message) or issubclass(o.category, RuntimeWarning)]
 
 def test_pairs_without_classes(run, tmp_path):
     items, e, split, pairs = run
     ev = evaluate(e, pairs)
     assert set(ev.retrieval.values()) | set(ev.oneshot.values()) == {None}
-    save_graphs(tmp_path, items, e, ev, ev, split)
+    save_graphs(tmp_path, items, ev, ev, split, run='abc')
     save_results(tmp_path/'results.json', summary(ev, ev, name='a', data='b'))
     assert json.loads((tmp_path/'results.json').read_text())['oneshot'] == {'5way': None, '20way': None}
-    write_report(tmp_path)
+    page = write_report(tmp_path).read_text(encoding='utf-8')
+    assert 'labelled same' in page and 'vermilion' not in page and 'of one class' not in page and 'classes are not' not in page
+
+def test_nothing_in_results_is_believed(run, tmp_path):
+    "A results.json that came by mail"
+    items, e, split, pairs = run
+    ev, evil = evaluate(e, pairs, items.labels, split), '"><script>alert(1)</script>'
+    for k in ('name', 'data', 'protocol', 'classes', 'backbone', 'finetune', 'seed', 'over', 'threshold_from', 'baseline', 'reading', 'credit', 'run', 'recipe', 'versions', 'warnings'):
+        r = summary(ev, ev, name='a', data='b') | {k: {evil: evil} if k=='versions' else [evil] if k=='warnings' else evil}
+        save_results(tmp_path/'results.json', r)
+        assert '<script' not in write_report(tmp_path, [dict(epoch=1, train_loss=.1, valid_loss=.1, train_accuracy=.9, valid_accuracy=.9, valid_auc=.95)]).read_text(encoding='utf-8'), k
+    for text in ('', 'null', '[]', '{"test": 5}', '['*100_000):
+        (tmp_path/'results.json').write_text(text)
+        with pytest.raises(ValueError, match='holds no results'): write_report(tmp_path)
 
 def test_one_epoch():
     row = dict(epoch=1, train_loss=.1, valid_loss=.1, train_accuracy=.9, valid_accuracy=.9, valid_auc=.95)

@@ -10,7 +10,7 @@ __all__ = ['best_cut', 'class_folds', 'cross_fit', 'promise', 'allowed', 'pairs_
 import numpy as np
 from scipy.special import betaincinv
 from ..pairs import fixed_pairs
-from ..eval import pair_weights
+from .intervals import pair_weights
 
 # %% ../../nbs/further/thresholds.ipynb #da489d10
 def best_cut(

@@ -1,0 +1,114 @@
+"Figures of odd lists of pairs: sorted, lopsided, too few, the wrong way round; and what is said about them"
+import numpy as np
+import pytest
+import torch
+from siamese_nb.evaluation.caveats import caveats, looks_reversed
+from siamese_nb.evaluation.evaluate import evaluate, gain, metrics, summary, who_varies
+from siamese_nb.evaluation.intervals import accuracy_interval, paired_intervals
+from siamese_nb.evaluation.retrieval import neighbours
+from siamese_nb.loss import Contrastive
+from siamese_nb.report.curves import read_curves
+from siamese_nb.report.figures import crowded
+from siamese_nb.train import frozen_check, some_pairs
+
+@pytest.fixture
+def points():
+    "Two hundred images of twenty classes, and pairs of them; the last ten classes are the test"
+    y = np.repeat(np.arange(20), 10)
+    e = torch.nn.functional.normalize(torch.eye(20)[y] + .2*torch.randn(200, 20, generator=torch.Generator().manual_seed(0)), dim=1)
+    a, b = np.triu_indices(100, 1)
+    pairs = {p: (a+k, b+k, (y[a+k]!=y[b+k]).astype(int)) for p,k in (('train', 0), ('valid', 0), ('test', 100))}
+    return e, y, pairs
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_sorted_pairs_are_sampled(points, first):
+    "A table that begins with all pairs of one kind: the head of it is no sample"
+    e, y, pairs = points
+    order = {p: np.argsort(o[2] if first==0 else -o[2], kind='stable') for p,o in pairs.items()}
+    sorted_pairs = {p: tuple(c[order[p]] for c in o) for p,o in pairs.items()}
+    check = frozen_check(e, y, None, 200, 300, pairs=sorted_pairs)
+    for p in ('train', 'valid'): assert abs((check.parts[p].y==0).mean() - (pairs[p][2]==0).mean()) < .01
+    row, whole = check(lambda x: x), frozen_check(e, y, None, 10**6, 10**6, pairs=sorted_pairs)(lambda x: x)
+    assert abs(row['valid_accuracy'] - whole['valid_accuracy']) < .05
+    assert {len(o) for o in some_pairs(*pairs['test'], 10**6)}=={len(pairs['test'][2])}
+
+def test_only_the_contrastive_loss_has_margins(points):
+    e, y, pairs = points
+    class Angular(torch.nn.Module): margin = 28.6 # degrees
+    assert frozen_check(e, y, None, pairs=pairs, loss=Angular()).margin==1.
+    assert frozen_check(e, y, None, pairs=pairs, loss=Contrastive(1.2, .5)).margin==1.2
+
+def test_labels_the_wrong_way_round(points):
+    e, y, pairs = points
+    a, b, t = pairs['valid']
+    d = (e[a] - e[b]).norm(dim=1).numpy()
+    assert looks_reversed(d, t) is None and looks_reversed(d, 1-t) < .2
+    ev = evaluate(e, {p: (a, b, 1-t) for p,(a,b,t) in pairs.items()})
+    assert any('is 0 same?' in o for o in caveats(ev))
+
+def test_majority_is_chance(points):
+    "One pair in eleven is same: an embedding that knows nothing is right ten times in eleven"
+    e, y, pairs = points
+    ev = evaluate(torch.randn(200, 8, generator=torch.Generator().manual_seed(1)), pairs)
+    assert ev.test['accuracy'] > .9 and abs(ev.test['balanced_accuracy'] - .5) < .05
+    r = summary(ev, ev)
+    assert r['chance'] > .9 and any('calling every pair alike' in o for o in caveats(ev))
+
+def test_nothing_to_say(points):
+    e, y, pairs = points
+    labels, split = y.astype(str), np.repeat(['valid', 'test'], 100)
+    ev = evaluate(e, pairs, labels, split)
+    assert caveats(ev, labels, split)==[] and ev.test['best_accuracy'] >= ev.test['accuracy']
+
+def test_two_validation_classes(points):
+    e, y, pairs = points
+    few = pairs | {'valid': tuple(o[(pairs['valid'][0] < 20) & (pairs['valid'][1] < 20)] for o in pairs['valid'])}
+    split = np.where(np.arange(200) < 20, 'valid', np.where(np.arange(200) < 100, 'train', 'test'))
+    said = caveats(evaluate(e, few, y.astype(str), split, unseen=True), y.astype(str), split, unseen=True)
+    assert any(o.startswith('2 validation classes') for o in said)
+
+def test_people_vary_where_they_are_named():
+    a, b = np.arange(0, 400, 2), np.arange(1, 400, 2)
+    who = [f'writer {i//40}' for i in range(400)]
+    d = np.where(np.arange(200)//20 < 3, .9, .1) + np.arange(200)*1e-4 # three writers of ten are always judged wrongly
+    y = np.arange(200)%2*0
+    y[1::2], d[1::2] = 1, 1 - d[1::2]
+    units, over = who_varies(400, owners=who)
+    wide, narrow = (np.ptp(accuracy_interval(d, y, .5, u[np.stack([a, b], 1)])) for u in (units, np.arange(400)))
+    assert over=='groups' and wide > 1.5*narrow
+    assert who_varies(400, owners=['']*400)[1]==who_varies(400, owners=['genuine', 'forged']*200)[1]=='images'
+
+def test_the_difference_is_paired(points):
+    "A worse copy of an embedding: both intervals overlap, that of the difference does not hold 0"
+    e, y, pairs = points
+    a, b, t = pairs['test']
+    noisy = e + .12*torch.randn(e.shape, generator=torch.Generator().manual_seed(2))
+    d, worse = ((o[a] - o[b]).norm(dim=1).numpy() for o in (e, noisy))
+    g = np.stack([a, b], 1)
+    diff = paired_intervals((d, 1.), (worse, 1.), t, g)['roc_auc']
+    assert 0 < diff[0] < diff[1]
+    ev, bad = evaluate(e, pairs), evaluate(noisy, pairs)
+    assert any('training made it worse' in o for o in caveats(bad, difference=gain(bad, ev)))
+
+def test_one_kind_of_pair_only():
+    m = metrics(np.array([.1, .2, .3]), np.zeros(3), .25, np.array([[0, 1], [1, 2], [0, 2]]))
+    assert (m['roc_auc'], m['balanced_accuracy'], m['accuracy_ci95'])==(None, None, None) and m['majority']==1
+
+def rows(**cols): return [dict(epoch=i+1, train_loss=1-.1*i, train_accuracy=.9, valid_auc=.95, valid_accuracy=.9, **{k: v[i] for k,v in cols.items()}) for i in range(5)]
+
+def test_the_kept_epoch_is_the_one_in_the_file():
+    h = rows(valid_loss=[.3]*5, kept=[False, False, True, False, False])
+    assert read_curves(h)[1][0].startswith('Epoch 3 of 5 is the model')
+
+def test_not_every_good_model_was_trained_well():
+    assert read_curves(rows(valid_loss=[.3, .2, .22, .25, .28]))[0]=='overconfident' # the loss rises by 40 %, accuracy holds
+    assert read_curves(rows(valid_loss=[.3]*5), collapse=.5)[0]=='untouched'
+    h = [r | dict(valid_auc=.505, valid_accuracy=.95, valid_loss=.3) for r in rows(valid_loss=[.3]*5)] # 95 % different pairs
+    assert read_curves(h)[0] in ('weak', 'collapsed')
+
+def test_many_classes_stay_cheap():
+    "Five thousand classes of two: the picture of forty compares a few hundred images, not ten thousand"
+    e = torch.nn.functional.normalize(torch.randn(10_000, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    assert len(crowded(e, np.arange(10_000)//2))==400
+    near = neighbours(e, np.arange(3000), 1, chunk=10_000*7)
+    assert (near==neighbours(e, np.arange(3000), 1)).all()
