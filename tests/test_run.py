@@ -50,7 +50,7 @@ def rows(file):
 def test_files(done):
     r,out = done
     w,g = out/'weights'/'my_pics',out/'graphs'/'my_pics'
-    assert {'model.safetensors','last.ckpt','history.csv','split.csv','pairs_valid.csv','pairs_test.csv'} <= {o.name for o in w.iterdir()}
+    assert {'model.safetensors','last.ckpt','history.csv','split.csv','pairs_valid.csv','pairs_test.csv','run.json'} <= {o.name for o in w.iterdir()}
     assert len(list(g.glob('*.png')))>=15 and 'src="http' not in (g/'report.html').read_text()
     assert json.loads((g/'results.json').read_text())['test']['confusion']==r['test']['confusion']
     assert not [o for o in out.rglob('*') if o.name.startswith('.') or o.suffix=='.tmp']
@@ -82,7 +82,7 @@ def test_resume(done, pics, tmp_path, monkeypatch):
     monkeypatch.setattr(Training, 'save', stop)
     with pytest.raises(KeyboardInterrupt): siamese_run(str(pics), out=str(tmp_path), **QUICK)
     monkeypatch.undo()
-    assert len(rows(tmp_path/'weights'/'my_pics'/'history.csv'))==2 and not (tmp_path/'weights'/'my_pics'/'model.safetensors').exists()
+    assert len(rows(tmp_path/'weights'/'my_pics'/'unfinished'/'history.csv'))==2 and not (tmp_path/'weights'/'my_pics'/'model.safetensors').exists()
     assert same(done[0], siamese_run(str(pics), out=str(tmp_path), resume=True, **QUICK))
 
 def test_damaged_checkpoint(pics, tmp_path, shell):
