@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['frozen_pairs', 'count_pairs', 'by_class', 'sample_other', 'check_pairs', 'sample_pairs', 'unique_pairs',
-           'fixed_pairs', 'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'caption', 'show_pairs',
-           'check_labelled', 'read_labelled_pairs']
+           'fixed_pairs', 'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'caption', 'show_pairs']
 
 # %% ../nbs/01_pairs.ipynb #b2f99b44
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .data_split import Items, PARTS
+from .data_split import Items
 from .core import printable, read_csv, write_csv
 from .plots import DIFFERENT, SAME, draw_frame
 from .data.images import pad,read_image
@@ -191,39 +190,3 @@ def show_pairs(
         draw_frame(ax, (SAME,DIFFERENT)[t[k]])
     plt.close(fig)
     return fig
-
-# %% ../nbs/01_pairs.ipynb #9b61d24d
-def check_labelled(
-    file:str|Path, # the table of pairs, for the message
-    items:Items, # the table of images
-    a:np.ndarray, # index of one image of each pair, (n,)
-    b:np.ndarray, # index of the other, (n,)
-    t:np.ndarray, # 0 same, 1 different
-    part:np.ndarray, # 'train', 'valid' or 'test' of each pair
-):
-    "ValueError, one line, unless each part has both kinds, each image is in one part, and each pair is there once."
-    for p in PARTS:
-        u = t[part==p]
-        if len(set(u))<2: raise ValueError(
-            f'{printable(file)}: {p} has {(u==0).sum()} same and {(u==1).sum()} different pairs: each part needs both')
-    parts_of = {}
-    for i,p in zip([*a,*b], [*part,*part]): parts_of.setdefault(i, set()).add(p)
-    if two:=sorted(i for i,o in parts_of.items() if len(o)>1): raise ValueError(
-        f'{printable(file)}: {printable(items.paths[two[0]])} is in more than one split, {len(two)} such images: keep each image in one')
-    first = {}
-    for n,pair in enumerate(map(frozenset, zip(a, b)), 2):
-        if (m:=first.setdefault(pair, n))<n: raise ValueError(f'{printable(file)}, row {n}: the same two images as in row {m}: keep one')
-
-# %% ../nbs/01_pairs.ipynb #85290968
-def read_labelled_pairs(
-    file:str|Path, # a table with columns a,b,y,split
-    items:Items, # the table of images that the paths name
-)->dict: # 'train', 'valid' and 'test', each with its a, b, t
-    "Explicit pairs, where classes do not say what is the same."
-    rows = read_csv(file, ['a','b','y','split'])
-    for n,(*_,s) in enumerate(rows, 2):
-        if s not in PARTS: raise ValueError(f'{printable(file)}, row {n}: split is {printable(s)!r}: train, valid or test is expected')
-    a,b,t = lookup_pairs(file, items, [r[:3] for r in rows])
-    part = np.array([r[3] for r in rows], dtype=object)
-    check_labelled(file, items, a, b, t, part)
-    return {p:(a[part==p], b[part==p], t[part==p]) for p in PARTS}

@@ -24,6 +24,11 @@ from .data_split import *
 from .data.datasets import *
 from .data.folders import *
 from .pairs import *
+<<<<<<< HEAD
+=======
+from .data.labelled import *
+from .data.batches import *
+>>>>>>> bec5d72 (Labelled pairs leave 01_pairs; sidebar)
 from .model import *
 from .nets.backbones import *
 from .nets.devices import *

@@ -4,6 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from siamese_nb.data.labelled import read_labelled_pairs
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import *
 
@@ -47,7 +48,7 @@ def test_odd_names_in_pair_files(tmp_path):
 
 def test_missing_column(tmp_path):
     (tmp_path/'p.csv').write_text('a,b,label,split\n')
-    with pytest.raises(ValueError, match='no column y'): read_labelled_pairs(tmp_path/'p.csv', Items('x', [], []))
+    with pytest.raises(ValueError, match='a, b, label, split: a, b, y, split are expected'): read_labelled_pairs(tmp_path/'p.csv', Items('x', [], []))
 
 @pytest.mark.parametrize('again', [('a/0','a/1',0), ('a/1','a/0',1)])
 def test_labelled_pair_given_twice(tmp_path, again):
