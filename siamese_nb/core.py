@@ -7,7 +7,7 @@ __all__ = ['printable', 'skipped_line', 'Unreadable', 'content_hash', 'check_tar
            'read_csv', 'cache_dir', 'bar']
 
 # %% ../nbs/engineering/core.ipynb #5d81428b
-import csv,glob,io,os,stat,sys,tempfile,time
+import csv,glob,io,os,re,stat,sys,tempfile,time
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -99,6 +99,14 @@ def _umask()->int:
     return now
 
 # %% ../nbs/engineering/core.ipynb #cdc3b3f5
+_formula = re.compile("'*[=+@\\t\\r-]")
+
+def _guarded(cell): # text that a spreadsheet would run gets a quote in front
+    return "'"+cell if isinstance(cell, str) and _formula.match(cell) else cell
+
+def _plain(cell): # and loses it again
+    return cell[1:] if cell[:1]=="'" and _formula.match(cell) else cell
+
 def write_csv(
     file:str|Path, # where to
     columns:list, # names of the columns
@@ -106,7 +114,7 @@ def write_csv(
 ):
     "Write a table that odd file names survive, and that is either whole or not there."
     with atomic_write(file) as tmp, open(tmp, 'w', newline='', encoding='utf-8', errors='surrogateescape') as f:
-        csv.writer(f).writerows([columns, *rows])
+        csv.writer(f).writerows([map(_guarded, o) for o in (columns, *rows)])
 
 # %% ../nbs/engineering/core.ipynb #f00e2931
 def _text(file)->str:
@@ -145,7 +153,7 @@ def _named(file, head, rows): # (number, name -> text) of each row
     for n,cells in rows:
         if len(cells)>len(head) and any(c.strip() for c in cells[len(head):]): raise ValueError(
             f'{printable(file)}, row {n}: {len(cells)} cells below {len(head)} names: put a path with the separator in it in quotation marks')
-        yield n,dict(zip(head, cells))
+        yield n,dict(zip(head, map(_plain, cells)))
 
 # %% ../nbs/engineering/core.ipynb #ccedf8a3
 def read_csv(

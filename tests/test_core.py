@@ -40,3 +40,11 @@ def test_planted_link_beside_a_table_is_not_followed(tmp_path):
     (tmp_path/'t.csv.tmp').symlink_to(tmp_path/'victim')
     write_csv(tmp_path/'t.csv', ['a'], [['1']])
     assert (tmp_path/'victim').read_text()=='kept' and read_csv(tmp_path/'t.csv', ['a'])==[('1',)]
+
+def test_no_cell_is_a_formula(tmp_path):
+    "What a spreadsheet would run is text in the file, and the same name again when it is read"
+    names = ['=1+1', '-a', '@b', "'=c", "'d", 'plain', '+', "''-e", '\tx', 'a"b']
+    write_csv(tmp_path/'t.csv', ['n', '=x'], [(o, -1) for o in names])
+    text = (tmp_path/'t.csv').read_text()
+    assert not [o for o in text.splitlines() if o[:1] and o[0] in '=-+@\t'] and ',-1' in text and ",'=x" in text
+    assert [o for o, in read_csv(tmp_path/'t.csv', ['n'])]==names

@@ -103,15 +103,10 @@ class Evaluation:
 # %% ../../nbs/engineering/evaluate.ipynb #5be5c70f
 def measure_pairs(
     e, # embeddings of all images, (n, dim)
-    pairs:dict, # part -> (a, b, y), rows of `e`
-    scale=None # `LocalScale`, which normalises distances; None: plain
+    pairs:dict # part -> (a, b, y), rows of `e`
 )->dict: # part -> Measured
     "Distances of all fixed pairs."
-    s = None if scale is None else scale.scale(e)
-    def distances(a, b):
-        d = pair_distances(e, a, b)
-        return d if s is None else scale(d, s[a], s[b])
-    return {k: Measured(np.asarray(a), np.asarray(b), np.asarray(y), distances(a, b)) for k,(a,b,y) in pairs.items()}
+    return {k: Measured(*map(np.asarray, (a, b, y)), pair_distances(e, a, b)) for k,(a,b,y) in pairs.items()}
 
 # %% ../../nbs/engineering/evaluate.ipynb #70e6a341
 def search_figures(
@@ -135,18 +130,20 @@ def evaluate(
     unseen:bool=False, # test classes are new: intervals draw classes instead of images
     seed:int=42, # of resamples and trials
     owners=None, # person, writer or group of every image, where they are known
-    decision=None # threshold, calibration, source and scale, settled elsewhere; None: the validation pairs settle them
+    cut=None, # `Cut`: threshold, probabilities and who chose them; None: the validation pairs choose
+    normalised:bool=False # were the embeddings divided by what is usual around them?
 )->Evaluation:
     "Threshold and calibration first, then the test pairs, once."
-    found = measure_pairs(e, pairs, getattr(decision, 'scale', None))
+    found = measure_pairs(e, pairs)
     valid, test = found['valid'], found['test']
-    for o in found.values(): check_distances(np.asarray(o.d), o.y)
-    threshold = decision.threshold if decision else best_threshold(valid.d, valid.y)
-    ab = decision.calibration if decision else calibrate(valid.d, valid.y)
+    for o in found.values(): check_distances(o.d.astype(np.float64), o.y)
+    threshold = cut.threshold if cut else best_threshold(valid.d, valid.y)
+    ab = cut.ab if cut else calibrate(valid.d, valid.y)
     units, over = who_varies(len(e), labels, unseen, owners)
     m = [metrics(o.d, o.y, threshold, units[np.stack([o.a, o.b], 1)], seed=seed) for o in (valid, test)]
-    return Evaluation(e, found, threshold, decision.source if decision else 'validation pairs', getattr(decision, 'scale', None) is not None,
-                      tuple(ab), *m, *search_figures(e, labels, split, seed), reliability(test.d, test.y, ab)[-1], units, over)
+    source, scaled = (cut.chosen_by, cut.scale is not None) if cut else ('validation pairs', False)
+    return Evaluation(e, found, threshold, source, normalised or scaled, tuple(ab), *m, *search_figures(e, labels, split, seed),
+                      reliability(test.d, test.y, ab)[-1], units, over)
 
 # %% ../../nbs/engineering/evaluate.ipynb #9efc6233
 def gain(
