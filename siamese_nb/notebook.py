@@ -10,7 +10,7 @@ import json,os,re
 from pathlib import Path
 
 from fastcore.imports import ipython_shell
-from .data_split import find_caltech101
+from .data.datasets import find_caltech101
 
 # %% ../nbs/engineering/notebook.ipynb #7674e7d4
 def notebook_file()->Path|None: # None where no front end says it

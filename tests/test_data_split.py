@@ -1,5 +1,8 @@
 "Edge cases of data_split that are too dull for the notebook."
+from dataclasses import replace
 import numpy as np
+import pytest
+from siamese_nb.data.tables import read_split
 from siamese_nb.data_split import *
 
 def test_joined_is_what_walking_the_links_gives():
@@ -30,3 +33,52 @@ def test_disjoint_split_keeps_single_images_in_train():
 def test_read_csv_from_a_spreadsheet(tmp_path):
     (tmp_path/'s.csv').write_bytes('\ufefflabel,split,path\r\na,train,a/1.png\r\n'.encode())
     assert [list(o) for o in read_split(tmp_path/'s.csv')]==[['a/1.png'],['a'],['train']]
+
+digits = get_digits()
+
+def first(n, classes=10): return digits.take(np.concatenate([np.flatnonzero(digits.y==c)[:n] for c in range(classes)]))
+
+def test_table_of_digits():
+    assert digits.paths==sorted(digits.paths) and [digits.classes[i] for i in digits.y]==digits.labels
+    assert digits.file(0) is None and Items('one', ['a/b.png'], ['a'], root='c').file(0).as_posix()=='c/a/b.png'
+
+def test_part_sizes_of_every_class():
+    for n in range(3, 900):
+        sizes = part_sizes(n)
+        assert sum(sizes)==n and min(sizes)>=(2 if n>=6 else 1)
+    assert part_sizes(50, (.5,.25,.25))==[26,12,12]
+    with pytest.raises(ValueError, match='add up to 1'): part_sizes(10, (.7,.2,.2))
+
+def test_linked_by_hand():
+    assert list(linked(4, [(0,3),(3,1)]))==[0,0,1,0] and list(linked(3, []))==[0,1,2]
+
+def test_groups_stay_together_and_shares_hold():
+    groups = np.arange(1797)//3
+    split = stratified_split(digits.labels, groups=groups)
+    assert max(len(set(split[groups==g])) for g in set(groups))==1
+    for c in range(10): assert abs((split[digits.y==c]=='test').mean()-.2)<.02
+    one = joined(np.arange(1797)//300, np.arange(1797)%4) # a day and a room link everything
+    assert set(stratified_split(digits.labels, groups=one))=={'train'}
+    with pytest.raises(ValueError, match='6 or more'): make_split(replace(digits, groups=one))
+
+def test_classes_that_share_a_picture_go_together():
+    split = disjoint_split(digits.labels, groups=np.where(digits.y<4, 0, np.arange(1797)))
+    assert len(set(split[digits.y<4]))==1
+    five = disjoint_split(first(200, 5).labels)
+    assert set(five)=={'train','valid','test'} # images of the training classes validate
+    with pytest.raises(ValueError, match='unseen classes need 4'): disjoint_split(first(200, 3).labels)
+
+def test_own_split():
+    given = replace(digits, split=np.where(np.arange(1797)%5==0, 'test', 'train'))
+    assert set(own_split(given, 'seen')[given.split=='test'])=={'test'}
+    with pytest.raises(ValueError, match='class 0 is in train and in test'): own_split(given, 'unseen')
+    given = replace(digits, split=np.where(digits.y<7, 'train', 'test'))
+    with pytest.raises(ValueError, match='take the protocol unseen'): own_split(given, 'seen')
+    split = own_split(given, 'unseen')
+    assert set(split)==set(PARTS) and not set(digits.y[split=='valid'])&set(digits.y[split=='train'])
+
+def test_too_few_images():
+    with pytest.raises(ValueError, match='digits: the valid part has no two images of one class'): make_split(first(4))
+    with pytest.raises(ValueError, match='0 classes'): make_split(Items('none', [], []), 'unseen')
+    with pytest.raises(ValueError, match='unseen'): make_split(digits, 'random')
+    for protocol in ('seen','unseen'): assert set(make_split(first(10, 5), protocol))==set(PARTS)

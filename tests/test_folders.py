@@ -3,7 +3,8 @@ import io,os,sys,time
 import numpy as np
 import pytest
 from PIL import Image
-from siamese_nb.data_split import make_split, read_split, save_split
+from siamese_nb.data.tables import read_split, save_split
+from siamese_nb.data_split import make_split
 from siamese_nb.core import printable
 from siamese_nb.data.copies import same_bytes
 from siamese_nb.data.folders import *

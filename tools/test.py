@@ -48,7 +48,7 @@ def nbdev():
     return n-bad,bad
 
 def main():
-    from siamese_nb.data_split import find_caltech101
+    from siamese_nb.data.datasets import find_caltech101
     flags = ['--flags', 'caltech'] if find_caltech101() else []
     steps = {'package in sync with the notebooks': lambda: one(*in_sync()),
              'README in sync with the index notebook': lambda: one(*sh('python', 'tools/readme.py', '--check')),

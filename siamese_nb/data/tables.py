@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'table_rows', 'spellings', 'located', 'part_of', 'whole_groups', 'make_items', 'get_table',
-           'get_imagefolder', 'get_hub']
+           'get_imagefolder', 'get_hub', 'save_split', 'read_split']
 
 # %% ../../nbs/engineering/tables.ipynb #bac4fc6d
 import json,os
@@ -14,7 +14,7 @@ from unicodedata import normalize
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import atomic_write,cache_dir,csv_cells,printable
+from ..core import atomic_write,cache_dir,csv_cells,printable,read_csv,write_csv
 from ..data_split import Items,joined
 from .copies import copies_across,same_bytes,two_labels
 from .folders import PART_NAMES,check_classes,data_name,get_folder,label_of
@@ -236,3 +236,19 @@ def get_hub(
     try: data = load_dataset(name)
     except Exception as e: raise OSError(f"hf://{printable(name)} could not be loaded: {printable(' '.join(str(e).split()))[:300]}") from None
     return Items.from_dataset(data, name.replace('/', '_'))
+
+# %% ../../nbs/engineering/tables.ipynb #157b7541
+def save_split(
+    items:Items, # a table of images
+    split:np.ndarray, # part of each image, (n_images,)
+    file:str|Path, # where to
+):
+    "Write path, label and part of every image."
+    write_csv(file, ['path','label','split'], zip(items.paths, items.labels, split, strict=True))
+
+def read_split(
+    file:str|Path # as written by `save_split`
+)->tuple: # paths, labels and parts: three arrays of text
+    "Read a split back."
+    rows = read_csv(file, ['path','label','split'])
+    return tuple(np.array(o, dtype=object) for o in (zip(*rows) if rows else ([],[],[])))
