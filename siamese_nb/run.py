@@ -22,6 +22,7 @@ import siamese_nb
 from .core import *
 from .data_split import *
 from .data.datasets import *
+from .data.tables import save_split
 from .data.folders import *
 from .pairs import *
 from .data.labelled import *
