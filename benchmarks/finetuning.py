@@ -9,6 +9,7 @@ from siamese_nb.nets.devices import *
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *
+from siamese_nb.training.steps import constant,train_epoch
 from siamese_nb.training.fit import make_optimizer
 from siamese_nb.training.recipes import *
 from timing import row,seconds

@@ -21,6 +21,7 @@ from siamese_nb.evaluation.scores import pair_scores
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *
+from siamese_nb.training.steps import constant
 from siamese_nb.training.fit import *
 from siamese_nb.training.recipes import *
 from siamese_nb.training.new_classes import *
@@ -55,7 +56,7 @@ class Case:
     def train(self, model, loss, batches, x, **kwargs):
         "Embeddings of all rows after training"
         data = TensorViews(x[torch.from_numpy(self.rows)], self.y[self.rows])
-        check = frozen_check(x, self.y, self.split, seed=self.seed, loss=loss)
+        check = fixed_check(x, self.y, self.split, seed=self.seed, loss=loss)
         with torch_threads(1): train_model(model, batches(data, seed=self.seed), loss, check, seed=self.seed, **kwargs)
         return embed_rows(model, x)
 

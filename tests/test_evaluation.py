@@ -9,7 +9,8 @@ from siamese_nb.evaluation.retrieval import neighbours
 from siamese_nb.loss import Contrastive
 from siamese_nb.report.curves import read_curves
 from siamese_nb.report.figures import crowded
-from siamese_nb.train import frozen_check, some_pairs
+from siamese_nb.data.batches import some_pairs
+from siamese_nb.train import fixed_check
 
 @pytest.fixture
 def points():
@@ -26,17 +27,17 @@ def test_sorted_pairs_are_sampled(points, first):
     e, y, pairs = points
     order = {p: np.argsort(o[2] if first==0 else -o[2], kind='stable') for p,o in pairs.items()}
     sorted_pairs = {p: tuple(c[order[p]] for c in o) for p,o in pairs.items()}
-    check = frozen_check(e, y, None, 200, 300, pairs=sorted_pairs)
+    check = fixed_check(e, y, None, 200, 300, pairs=sorted_pairs)
     for p in ('train', 'valid'): assert abs((check.parts[p].y==0).mean() - (pairs[p][2]==0).mean()) < .01
-    row, whole = check(lambda x: x), frozen_check(e, y, None, 10**6, 10**6, pairs=sorted_pairs)(lambda x: x)
+    row, whole = check(lambda x: x), fixed_check(e, y, None, 10**6, 10**6, pairs=sorted_pairs)(lambda x: x)
     assert abs(row['valid_accuracy'] - whole['valid_accuracy']) < .05
     assert {len(o) for o in some_pairs(*pairs['test'], 10**6)}=={len(pairs['test'][2])}
 
 def test_only_the_contrastive_loss_has_margins(points):
     e, y, pairs = points
     class Angular(torch.nn.Module): margin = 28.6 # degrees
-    assert frozen_check(e, y, None, pairs=pairs, loss=Angular()).margin==1.
-    assert frozen_check(e, y, None, pairs=pairs, loss=Contrastive(1.2, .5)).margin==1.2
+    assert fixed_check(e, y, None, pairs=pairs, loss=Angular()).margin==1.
+    assert fixed_check(e, y, None, pairs=pairs, loss=Contrastive(1.2, .5)).margin==1.2
 
 def test_labels_the_wrong_way_round(points):
     e, y, pairs = points

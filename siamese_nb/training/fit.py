@@ -20,6 +20,7 @@ from ..model import *
 from ..nets.devices import *
 from ..core import atomic_write, bar
 from ..train import *
+from .steps import joint_embed, one_cycle, param_groups, train_epoch
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
 def trained_state(
@@ -267,7 +268,7 @@ def train_model(
     model:nn.Module, # x -> embeddings: a head that reads features, or a SiameseNet that reads images
     batches, # DataLoader of (x, target); `set_epoch` of its batch sampler is called
     loss, # (embeddings, target) -> scalar
-    valid, # embed function -> row of the history; see `frozen_check`
+    valid, # embed function -> row of the history; see `fixed_check`
     epochs:int=20, # at most
     lr:float=1e-3, # largest learning rate
     wd:float=.01, # weight decay
@@ -304,7 +305,7 @@ def train_model(
     whole,main = acc.prepare_model(model, device_placement=False),acc.is_main_process
     def cast(): return autocast(device) if amp else nullcontext()
     def embed(x):
-        with cast(): return embed_rows(whole, x, acc, device)
+        with cast(): return embed_rows(whole, x, device, through=lambda o: joint_embed(whole, o, acc))
     def train(): return one_epoch(run, whole, batches, seed, acc, device, cast, clip)
     if check_start and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **valid(embed), lr=0., seconds=0.))
     always = [StopEarly(patience if keep == 'best' else None)]

@@ -56,7 +56,7 @@ def choose(
     dial:Tensor, # a buffer of the model, which is left at the best value
     values, # to choose from; the first of equals is taken
     model, # rows -> embeddings, with that buffer inside
-    check # embed function -> row of a history; see `frozen_check`
+    check # embed function -> row of a history; see `fixed_check`
 )->float|list: # the value
     "The setting that validation pairs like best"
     def merit(value):
@@ -90,7 +90,7 @@ def train_new_classes(
     rows,computed = np.flatnonzero(np.asarray(split)=='train'),heads.heads[0].requires_grad_(False)
     rows,owner = pair_owners(pairs['train']) if pairs else (rows, np.asarray(y)[rows])
     whiten(computed, features[torch.from_numpy(rows)], owner)
-    check = torch.no_grad()(frozen_check(features, y, split, pairs=pairs, seed=seed))
+    check = torch.no_grad()(fixed_check(features, y, split, pairs=pairs, seed=seed))
     if isinstance(computed, NamedHead): choose(computed.names.share, (0., .6), computed, check)
     kwargs = dict(keep='best', patience=20) | kwargs # the classes of validation are new ones too: let them say when to stop
     history = train_head(heads, features, y, split, pairs=pairs, seed=seed, **kwargs)

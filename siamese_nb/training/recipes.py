@@ -70,7 +70,7 @@ def train_split(
     y,rows = np.asarray(y),np.flatnonzero(np.asarray(split)=='train')
     x = on_device(x, kwargs.get('device') or Accelerator().device)
     loss = loss or (PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive())
-    check = frozen_check(x, y, split, seed=seed, pairs=pairs, loss=loss)
+    check = fixed_check(x, y, split, seed=seed, pairs=pairs, loss=loss)
     if isinstance(model, Heads): loss = EachHead(loss, model)
     if pairs: batches = pair_batches(TensorViews(x, y, augment), p*k//2, pairs['train'], seed=seed)
     else: batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k, seed=seed, every_image=every_image)
