@@ -1,10 +1,10 @@
 "Training in two processes, and the corners of `fit` that make dull reading"
 import os,subprocess,sys
-from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from siamese_nb.training.fit import Callback, loss_name, read_checkpoint
+from siamese_nb.training.checkpoint import read_checkpoint,write_checkpoint
+from siamese_nb.training.fit import Callback, loss_name
 from siamese_nb.training.all_pairs import AllPairsContrastive
 from siamese_nb.model import Head
 from siamese_nb.training.recipes import train_head
@@ -56,12 +56,37 @@ def test_errors_are_one_line(tmp_path):
 def test_nothing_half_written(tmp_path, monkeypatch):
     train(tmp_path)
     before = (tmp_path/'last.ckpt').read_bytes()
-    def full(path, data):
-        with open(path, 'wb') as f: f.write(b'half')
-        raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(Path, 'write_bytes', full)
+    def full(*args): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(OSError, match='No space'): train(tmp_path, epochs=4)
     assert (tmp_path/'last.ckpt').read_bytes() == before and len(list(tmp_path.iterdir())) == 3
+
+@pytest.mark.parametrize('moment', [torch.zeros(1), torch.zeros(0), torch.zeros(16, 12, dtype=torch.float16)])
+def test_forged_moments(tmp_path, moment):
+    "Fused AdamW writes beyond the end of moments that are too short: exit 139 in the first version"
+    train(tmp_path, epochs=3)
+    s = read_checkpoint(tmp_path/'last.ckpt')
+    s['history'] = s['history'][:2] # there is more to train
+    s['opt']['state'][0]['exp_avg'] = moment
+    write_checkpoint(tmp_path/'last.ckpt', s)
+    with pytest.raises(ValueError, match='does not fit this training .exp_avg of parameter 0') as e: train(tmp_path, epochs=3, resume=True)
+    assert '\n' not in str(e.value)
+
+@pytest.mark.parametrize('change', [dict(sched={}), dict(sched=None), dict(opt=None), dict(opt={}), dict(best={}), dict(model={}), dict(loss=dict(x=1)), dict(history=[3]), dict(settings=None)])
+def test_forged_states(tmp_path, change):
+    train(tmp_path)
+    write_checkpoint(tmp_path/'last.ckpt', read_checkpoint(tmp_path/'last.ckpt') | change)
+    with pytest.raises(ValueError, match='train anew') as e: train(tmp_path, resume=True)
+    assert '\n' not in str(e.value)
+
+def test_flips_in_a_checkpoint(tmp_path):
+    train(tmp_path)
+    data,rng = bytearray((tmp_path/'last.ckpt').read_bytes()),np.random.default_rng(0)
+    for i in rng.integers(0, 8*len(data), 500):
+        data[i//8] ^= 1 << i%8
+        (tmp_path/'last.ckpt').write_bytes(data)
+        with pytest.raises(ValueError, match='last.ckpt .*train anew'): read_checkpoint(tmp_path/'last.ckpt')
+        data[i//8] ^= 1 << i%8
 
 class Exploding(AllPairsContrastive):
     def forward(self, e, y): return super().forward(e, y)*float('inf')
