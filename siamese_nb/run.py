@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['Job', 'choose_backbone', 'read_items', 'split_and_pairs', 'keep_rows', 'after_reading', 'owners_of', 'shared_owners',
            'frozen_embeddings', 'early_warnings', 'measure', 'versions', 'table_hash', 'run_id', 'describe',
-           'model_facts', 'write_run', 'run_job', 'siamese_run', 'remake_report']
+           'model_facts', 'write_run', 'Learned', 'learn', 'run_job', 'siamese_run', 'remake_report']
 
 # %% ../nbs/engineering/run.ipynb #d93edeeb
 import platform,time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass,replace
 from hashlib import blake2b
 from pathlib import Path
 import numpy as np
@@ -34,6 +34,7 @@ from .nets.model_file import *
 from .train import *
 from .training.recipes import *
 from .training.inputs import *
+from .training.recipe import *
 from .eval import *
 from .evaluation.caveats import *
 from .evaluation.evaluate import *
@@ -57,9 +58,25 @@ class Job:
     device:str|None=None # where to compute
     workers:int=0 # that read images
     resume:bool=False # go on with an interrupted training?
+    recipe:Recipe|None=None # None: the one that suits
+    finetune:str|None=None # what of a pretrained backbone learns; None: as the recipe says
 
     @property
     def new(self): return bool(self.pairs) or self.protocol=='unseen' # shall it work on what training does not meet?
+
+    def recipe_for(self, bb:Backbone)->Recipe: # checked against what the backbone can do
+        "The recipe that was asked for, or the one that suits a backbone and a purpose"
+        r = self.recipe or suitable(bb.frozen, self.new, self.finetune)
+        if not bb.frozen and r.finetune!='all': raise ValueError(
+            f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: give finetune all, or a pretrained backbone")
+        return replace(r, finetune=self.finetune) if self.recipe and self.finetune else r
+
+    @property
+    def pooling(self): return (self.recipe or (NEW if self.new else KNOWN)).pooling # of a pretrained backbone
+
+    def check(self):
+        "ValueError, one line, for numbers that no run could use"
+        _check_numbers(self)
 
 # %% ../nbs/engineering/run.ipynb #d4bb61c7
 def _one_of(name, value, *allowed):
@@ -69,6 +86,7 @@ def _check_numbers(job:Job):
     "Refuse what no run could use"
     _one_of('protocol', job.protocol, 'seen', 'unseen')
     _one_of('same_is', job.same_is, 0, 1)
+    _one_of('finetune', job.finetune, None, 'none', 'last', 'all')
     if job.epochs is not None and job.epochs<1: raise ValueError(f'epochs is {job.epochs}: give 1 or more')
     if job.workers<0: raise ValueError(f'workers is {job.workers}: give 0 or more')
     if not 0<=job.seed<2**32: raise ValueError(f'seed is {job.seed}: give a number from 0 to {2**32-1}')
@@ -248,7 +266,7 @@ def describe(
     n,items,early = Counter(split),inputs.items,about.pop('early', [])
     labels,owners = None if job.pairs else items.labels,owners_of(items, bool(job.pairs))
     r = summary(trained, frozen, name=job.files.name, data=job.data, protocol=job.protocol, classes=job.classes,
-                backbone=inputs.net.backbone.name, finetune='none', seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
+                backbone=inputs.net.backbone.name, finetune=job.finetune or (job.recipe.finetune if job.recipe else 'none'), seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
                 pairs_from='table' if job.pairs else 'classes', shared_groups=len(shared_owners(owners, split)) if owners else None,
                 baseline='frozen backbone' if inputs.net.backbone.frozen else 'random network', collapse=history.collapse,
                 credit=getattr(items, 'credit', ''), **about)
@@ -263,7 +281,7 @@ def model_facts(
     classes:list, # names of the training classes
 )->dict: # metadata of model.safetensors
     "What a model file says about itself"
-    kept = {k:results[k] for k in ('name','data','protocol','threshold','seed','versions','run')}
+    kept = {k:results[k] for k in ('name','data','protocol','threshold','seed','versions','run','recipe') if k in results}
     metrics = {k:results['test'][k] for k in ('accuracy','precision','recall','f1','roc_auc','eer')}
     return dict(kept, positive='same', polarity='0 same, 1 different', classes=classes, error_rate=1-metrics['accuracy'],
                 calibration=list(trained.calibration), metrics=metrics)
@@ -294,6 +312,43 @@ def write_run(
     publish(job.files, dict(run=results['run'], name=job.files.name, data=job.data, identity=results['identity']))
 
 # %% ../nbs/engineering/run.ipynb #f58db69d
+@dataclass
+class Learned:
+    "What a run knows at its end, before anything is written"
+    inputs:Inputs # images that could be read, and the network, trained
+    split:np.ndarray # part of each image
+    pairs:dict # part -> (a, b, y)
+    recipe:Recipe # how it was trained
+    history:History # of the training
+    trained:Evaluation # after training
+    frozen:Evaluation # before
+    early:list # warnings from before training
+    seconds:dict # embed, train, eval
+
+def learn(
+    job:Job, # what was asked for
+    items:Items, # a table of images
+    bb:Backbone, # whose features are used
+    say=print, # who is told: a function of one line
+    out:Path|None=None # folder for checkpoints; None: nowhere
+)->Learned:
+    "Split, pairs, reading, training, evaluation"
+    before = split_and_pairs(job, items) # nothing to pair? Say so before the long part
+    recipe = job.recipe_for(bb)
+    inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views, job.device, job.workers)
+    split,drawn,lines = after_reading(job, before, inputs.unread)
+    frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
+    early = early_warnings(job, inputs.items, split, drawn, frozen)
+    for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
+    same = dict(backbone=bb.name, seed=job.seed, images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
+    history = train_inputs(inputs, split, recipe, pairs=drawn if job.pairs else None, epochs=job.epochs, seed=job.seed,
+                           out=out, resume=job.resume, device=job.device, about=same)
+    done = time.perf_counter()
+    trained,before = measure(job, inputs, split, drawn, frozen)
+    return Learned(inputs, split, drawn, recipe, history, trained, before, early,
+                   dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
+
+# %% ../nbs/engineering/run.ipynb #1ea4n001
 def run_job(
     job:Job, # what was asked for
     items:Items, # a table of images
@@ -301,24 +356,13 @@ def run_job(
     about:dict, # what to add to results.json: identity
     again:dict # options for the command that makes the run again
 )->dict: # as in results.json
-    "Split, pairs, training, evaluation, files"
+    "Learn, and put it in writing"
     start = time.perf_counter()
-    before = split_and_pairs(job, items) # nothing to pair? Say so before the long part
-    print(items, *items.notes, f'backbone: {bb.why}', *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n')
-    inputs = read_inputs(before[0], bb, make_head(bb, job.new), ('squash','crop') if bb.frozen else ('squash',), job.device, job.workers)
-    split,drawn,lines = after_reading(job, before, inputs.unread)
-    frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
-    early = early_warnings(job, inputs.items, split, drawn, frozen)
-    for o in (*lines, *(f'warning: {o}' for o in early)): print(o, flush=True)
-    early = [*items.notes, *early] # the notes were printed at the beginning
-    same = dict(backbone=bb.name, seed=job.seed, images=table_hash(inputs.items.paths, split, *drawn['train']))
-    history = train_inputs(inputs, split, job.new, pairs=drawn if job.pairs else None, epochs=job.epochs, seed=job.seed,
-                           out=job.files.work, resume=job.resume, device=job.device, about=same)
-    done = time.perf_counter()
-    both = measure(job, inputs, split, drawn, frozen)
-    results = describe(job, inputs, split, *both, history, run=run_id(job, inputs, split, drawn), early=early, **about,
-                       seconds=dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
-    write_run(job, inputs, split, both, history, results, repeat_command(results, **again), start)
+    print(items, *items.notes, f'backbone: {bb.why}', *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n', flush=True)
+    o = learn(job, items, bb, lambda line: print(line, flush=True), job.files.work)
+    results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history, run=run_id(job, o.inputs, o.split, o.pairs),
+                       early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
+    write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results, repeat_command(results, **again), start)
     return results
 
 # %% ../nbs/engineering/run.ipynb #eac5f2cc
@@ -337,18 +381,20 @@ def siamese_run(
     workers:int=0, # that read images; 0: as many as suit
     resume:bool=False, # go on with an interrupted training
     pairs:str=None, # CSV of labelled pairs instead of class pairs: a,b,y,split; y is 0 where both show the same
+    finetune:str=None, # what of a pretrained backbone learns: none, last (its last stage) or all; default: as the recipe says
+    recipe:str=None, # a JSON file, or known, new, small: how to train; default: the one that suits
     same_is:int=0, # what y of such a pair is where both show the same: 1 for tables of other libraries
 )->dict: # what results.json holds
     "Train a Siamese network on images and measure it: split, pairs, training, evaluation, plots"
     items = read_items(data, root, classes, pairs)
     files = RunFiles(out, _run_name(items, protocol, name))
-    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume)
-    _check_numbers(job)
+    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune)
+    job.check()
     identity = data_identity(items.name, items.root, zip(items.paths, items.labels))
     check_owner(files, identity, job.data)
     for o in (files.weights, files.graphs): check_room(o)
-    bb = choose_backbone(data, backbone, backbone_weights, seed, 'both' if job.new else 'mean')
-    again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is)
+    bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
+    again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is, finetune=finetune, recipe=recipe)
     with full_disk_named(files.out),only_run(files): results = run_job(job, items, bb, dict(identity=identity), again)
     print(results_table(results), *[f'written: {printable(o)}' for o in (files.weights, files.graphs, files.graphs/'report.html')], sep='\n')
     return results

@@ -19,8 +19,7 @@ def where(path):
         if path not in hrefs: continue
         k = hrefs.index(path)
         at = os.path.dirname(path) or '.'
-        link = lambda i, word: f'{word} [{chapters[i][0]}]({os.path.relpath(hrefs[i], at)})'
-        steps = [*([link(k-1, 'before:')] if k else []), *([link(k+1, 'next:')] if k+1 < len(hrefs) else [])]
+        steps = [f'{word} [{chapters[i][0]}]({os.path.relpath(hrefs[i], at)})' for i,word in ((k-1, 'before:'), (k+1, 'next:')) if 0 <= i < len(hrefs)]
         return ' · '.join([f'**{title}**, {k+1} of {len(hrefs)}', *steps])
 
 def badges(path):
