@@ -8,7 +8,6 @@ __all__ = ['fit']
 # %% ../nbs/engineering/front_door.ipynb #9b0aa8d0
 from pathlib import Path
 
-import numpy as np
 from fastcore.basics import patch
 from .core import check_target, printable
 from .data_split import Items
