@@ -4,35 +4,33 @@
 
 # %% auto #0
 __all__ = ['frozen_pairs', 'count_pairs', 'by_class', 'sample_other', 'check_pairs', 'sample_pairs', 'unique_pairs',
-           'fixed_pairs', 'save_pairs', 'lookup_pairs', 'read_pairs', 'beside', 'caption', 'show_pairs']
+           'fixed_pairs', 'beside', 'caption', 'show_pairs']
 
 # %% ../nbs/01_pairs.ipynb #b2f99b44
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from .data_split import Items
-from .core import printable, read_csv, write_csv
-from .plots import DIFFERENT, SAME, draw_frame
 from .data.images import pad,read_image
+from .plots import DIFFERENT, SAME, draw_frame
 
 # %% ../nbs/01_pairs.ipynb #83264a05
 def count_pairs(
     y:np.ndarray # class code of each image, (n,)
 )->tuple: # (pairs of the same class, pairs of different classes)
     "How many unordered pairs there are."
-    m = np.unique(y, return_counts=True)[1].astype(object) # Python's integers, which do not overflow
+    m = np.unique(y, return_counts=True)[1].astype(object) # Python's, which do not overflow
     same = int((m*(m-1)//2).sum())
     return same,len(y)*(len(y)-1)//2-same
 
 # %% ../nbs/01_pairs.ipynb #b0549c0f
 def by_class(
-    y:np.ndarray # class code of each image, (n,)
-)->tuple: # images in the order of their classes; then for each image its place there, where its class begins, how large that is
+    y:np.ndarray, # class code of each image, (n,)
+)->tuple: # images by class; for each image its place there, its class's first place and its size
     "Sort images into blocks, one block per class."
     order = np.argsort(y, kind='stable')
-    _,start,code,size = np.unique(np.asarray(y)[order], return_index=True, return_inverse=True, return_counts=True)
+    _,start,code,size = np.unique(np.asarray(y)[order], return_index=True,
+                                  return_inverse=True, return_counts=True)
     place = np.empty(len(y), np.int64)
     place[order] = np.arange(len(y))
     return order,place,start[code][place],size[code][place]
@@ -49,7 +47,8 @@ def sample_other(
     place,start,size = place[anchors],start[anchors],size[anchors]
     candidates = np.where(same, size-1, len(y)-size)
     if len(candidates) and candidates.min()<1: raise ValueError(
-        'an anchor has no partner: same pairs need two images of its class, different pairs a second class')
+        'an anchor has no partner: same pairs need two images of its class, '
+        'different pairs a second class')
     r = rng.integers(candidates)
     inside = start+r+(start+r>=place)
     outside = r+size*(r>=start)
@@ -61,8 +60,10 @@ def check_pairs(
 ):
     "Raise a ValueError unless there is a pair of each kind."
     same,different = count_pairs(y)
-    if not same: raise ValueError(f'{len(y)} images, no two of one class: same pairs need a class with two images')
-    if not different: raise ValueError(f'{len(y)} images of one class: different pairs need a second class')
+    if not same: raise ValueError(
+        f'{len(y)} images, no two of one class: same pairs need a class with two images')
+    if not different: raise ValueError(
+        f'{len(y)} images of one class: different pairs need a second class')
 
 def sample_pairs(
     y:np.ndarray, # class code of each image, (n_images,)
@@ -99,7 +100,7 @@ def fixed_pairs(
     n:int=20_000, # pairs wanted
     seed:int=42, # the same seed gives the same pairs
 )->tuple: # a, b, t: indices and labels (0 same, 1 different), each (n,) or less
-    "Pairs to measure on: half of each kind, no image with itself, no pair twice; fewer where fewer exist."
+    "Pairs to measure on: half of each kind, no pair twice; fewer where fewer exist."
     y = np.asarray(y)
     check_pairs(y)
     rng,k = np.random.default_rng(seed),min(n//2, *count_pairs(y))
@@ -108,42 +109,6 @@ def fixed_pairs(
     return np.concatenate([a,c])[mix],np.concatenate([b,d])[mix],np.repeat([0,1], k)[mix]
 
 frozen_pairs = fixed_pairs # the name of yesterday
-
-# %% ../nbs/01_pairs.ipynb #d98165ca
-def save_pairs(
-    file:str|Path, # where to
-    items:Items, # the table that `a` and `b` index
-    a:np.ndarray, # index of one image of each pair, (n,)
-    b:np.ndarray, # index of the other, (n,)
-    t:np.ndarray, # 0 same, 1 different
-):
-    "Write pairs as a table of two paths and a label."
-    write_csv(file, ['a','b','y'], ((items.paths[i], items.paths[j], int(k)) for i,j,k in zip(a, b, t)))
-
-# %% ../nbs/01_pairs.ipynb #b434e08c
-def lookup_pairs(
-    file:str|Path, # for messages
-    items:Items, # a table that holds the images
-    rows:list, # (path, path, label) as text
-)->tuple: # a, b, t
-    "Turn names into indices; ValueError, one line, for a row that cannot be meant."
-    at = {p:i for i,p in enumerate(items.paths)}
-    for n,(p,q,t) in enumerate(rows, 2):
-        where = f'{printable(file)}, row {n}'
-        if missing:=[o for o in (p,q) if o not in at]: raise ValueError(
-            f'{where}: no image {printable(missing[0])} in {items.name}: '
-            f'give paths relative to its folder, such as {printable(items.paths[0])}')
-        if t not in ('0','1'): raise ValueError(f'{where}: y is {printable(t)!r}: 0 (same) or 1 (different) is expected')
-        if p==q: raise ValueError(f'{where}: {printable(p)} is paired with itself: give two images')
-    return tuple(np.array([(at[p], at[q], int(t)) for p,q,t in rows], dtype=np.int64).reshape(-1,3).T)
-
-# %% ../nbs/01_pairs.ipynb #5fc6523e
-def read_pairs(
-    file:str|Path, # as written by `save_pairs`
-    items:Items, # a table that holds the images
-)->tuple: # a, b, t
-    "Read pairs back."
-    return lookup_pairs(file, items, read_csv(file, ['a','b','y']))
 
 # %% ../nbs/01_pairs.ipynb #d1f31a39
 def beside(
@@ -155,7 +120,8 @@ def beside(
     "Two images in one picture."
     x,y = read_image(items, i, most),read_image(items, j, most)
     s = min(most, max(*x.shape[1:], *y.shape[1:]))
-    return torch.cat([pad(x, s), torch.full((3,s,-(-s//16)), 255, dtype=torch.uint8), pad(y, s)], 2).permute(1,2,0).numpy()
+    gap = torch.full((3,s,-(-s//16)), 255, dtype=torch.uint8)
+    return torch.cat([pad(x, s), gap, pad(y, s)], 2).permute(1,2,0).numpy()
 
 # %% ../nbs/01_pairs.ipynb #566cfd38
 def caption(
@@ -166,7 +132,8 @@ def caption(
     "What a pair is, how far apart, and what it was taken for."
     names = ('same','different')
     if d is None: return names[t]
-    return f'{names[t]}\nd = {d:.2f}' + ('' if threshold is None else f', called {names[int(d>=threshold)]}')
+    called = '' if threshold is None else f', called {names[int(d>=threshold)]}'
+    return f'{names[t]}\nd = {d:.2f}{called}'
 
 # %% ../nbs/01_pairs.ipynb #bf951ff4
 def show_pairs(
@@ -178,11 +145,12 @@ def show_pairs(
     threshold:float|None=None, # pairs nearer than this are called same
     n:int=8, # pairs to show
 ): # the figure
-    "The first pairs, framed in the colour of what they are; with distances and a threshold, the verdict too."
+    "The first pairs, framed in the colour of what they are; with a threshold, the verdict too."
     import matplotlib.pyplot as plt
     n,ncols = min(n, len(t)),4
     nrows = -(-n//ncols) or 1
-    fig,axs = plt.subplots(nrows, ncols, figsize=(2*ncols, (1.3 if d is None else 1.45)*nrows), squeeze=False, layout='constrained')
+    size = 2*ncols,(1.3 if d is None else 1.45)*nrows
+    fig,axs = plt.subplots(nrows, ncols, figsize=size, squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set(xticks=[], yticks=[], frame_on=False)
     for k,ax in zip(range(n), axs.flat):
         ax.imshow(beside(items, a[k], b[k]))

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from siamese_nb.data.labelled import read_labelled_pairs
+from siamese_nb.data.labelled import read_labelled_pairs, read_pairs, save_pairs
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import *
 
@@ -56,3 +56,24 @@ def test_labelled_pair_given_twice(tmp_path, again):
     rows = [(f'{c}/{2*k}', f'{d}/{2*k+1}', int(c!=d), part) for k,part in enumerate(('train','valid','test')) for c,d in ('aa','ab')]
     (tmp_path/'p.csv').write_text('a,b,y,split\n'+''.join('{},{},{},{}\n'.format(*r) for r in [*rows, (*again, 'train')]))
     with pytest.raises(ValueError, match='row 8: the same two images as in row 2'): read_labelled_pairs(tmp_path/'p.csv', items)
+
+def test_what_a_pair_is_called():
+    assert caption(0)=='same' and caption(1, .25, .5)=='different\nd = 0.25, called same'
+
+def test_fixed_pairs_of_any_classes():
+    for y in (np.array([0,0,1]), np.repeat(np.arange(300), 2), np.arange(500)//499, np.random.default_rng(0).integers(10, size=180)):
+        a,b,t = fixed_pairs(y, 2000)
+        assert len(t)==2*min(1000, *count_pairs(y))==2*t.sum()==len(set(zip(a, b)))
+        assert (a<b).all() and ((y[a]!=y[b])==t).all()
+    assert not np.array_equal(fixed_pairs(y, seed=1)[0], fixed_pairs(y, seed=2)[0])
+    with pytest.raises(ValueError, match='two images'): fixed_pairs(np.arange(5))
+    with pytest.raises(ValueError, match='second class'): fixed_pairs(np.zeros(5))
+
+def test_partners_are_equally_likely():
+    y,rng = np.array([5,3,5,3,5]),np.random.default_rng(0)
+    for same in (True,False):
+        hits = np.array([np.bincount(sample_other(y, np.full(3000, i), same, rng), minlength=5) for i in range(5)])
+        fits = ((y[:,None]==y)==same) & ~np.eye(5, dtype=bool)
+        want = (3000/fits.sum(1))[:,None].repeat(5, 1)
+        assert not hits[~fits].any() and (np.abs(hits-want)[fits]<5*np.sqrt(want[fits])).all()
+    with pytest.raises(ValueError, match='no partner'): sample_other(np.array([0,1]), np.array([0]), True, rng)
