@@ -1,6 +1,5 @@
 "What a folder, an index, a gallery or a file name of somebody else's may not do, and what a model may say"
 import json,os
-from pathlib import Path
 import numpy as np
 import pytest
 import torch
