@@ -1,19 +1,20 @@
 "Ours and another way to do the same, in one process, taking turns."
 import os,tempfile,time
 from concurrent.futures import ThreadPoolExecutor
-from unittest import mock
 import numpy as np
 import torch
 from torchvision import transforms
 from siamese_nb.data.images import *
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
-from siamese_nb.nets.fused import *
+from siamese_nb.nets.devices import autocast
+from siamese_nb.nets.runtime import *
+from siamese_nb.nets.heads import Dropout,Heads
 from siamese_nb.nets.features import *
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.evaluation.retrieval import retrieval
-from siamese_nb.evaluation.nearest import nearest
+from siamese_nb.apps.search import nearest
 from finetuning import finetuning
 from timing import python,row,seconds
 
@@ -44,27 +45,40 @@ def embed_all(net, pixels):
 def embedding(items, n):
     "Embedding a folder, against what its two costs allow when they share the cores: 1/(1/read + 1/model)"
     bb,squash,idx = make_backbone('efficientnet_lite0'),Transform(224),np.arange(n)
-    pixels,fast = torch.cat([squash(read_image(items, i, 224)) for i in idx]),fused(bb)
+    pixels,fast = torch.cat([squash(read_image(items, i, 224)) for i in idx]),faster(bb)
     t,r,m = seconds(lambda: extract(bb, items.take(idx), squash, cache=False), lambda: read_all(items, squash, idx), lambda: embed_all(fast, pixels), rounds=3)
     return row('embed a folder', n, 'images', 'extract', f'both costs alone: reading {n/r:,.0f}/s, model {n/m:,.0f}/s', t, r+m)
 
 def network(name, n):
-    "A backbone alone: as published, compiled by PyTorch where there is a compiler, and with fewer passes over memory"
+    "A backbone alone: as published, compiled by PyTorch where there is a compiler, and by the runtime that `faster` chooses"
     os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', tempfile.mkdtemp()) # what it compiled before would not be compiled now
     bb = make_backbone(name, pretrained=name=='efficientnet_lite0').eval() # random weights are as fast
-    pixels,fast = torch.randint(0, 256, (n, 3, 224, 224), dtype=torch.uint8),fused(bb)
+    pixels,fast = torch.randint(0, 256, (n, 3, 224, 224), dtype=torch.uint8),faster(bb)
     kinds = {'as published':freeze(bb)}
     try:
-        compiled,start = torch.compile(fused_by_torch(bb), options=dict(freezing=True)),time.perf_counter()
+        compiled,start = torch.compile(freeze(bb), options=dict(freezing=True)),time.perf_counter()
         embed_all(compiled, pixels[:8])
         kinds[f'torch.compile, after {time.perf_counter()-start:.0f} s of it'] = compiled
     except Exception as e: print(f'torch.compile left out: {type(e).__name__}')
     t,*others = seconds(*[lambda net=net: embed_all(net, pixels) for net in (fast, *kinds.values())], rounds=2)
-    for other,u in zip(kinds, others): yield row(f'{name} alone', n, 'images', 'fused', other, t, u)
+    for other,u in zip(kinds, others): yield row(f'{name} alone', n, 'images', fast.why, other, t, u)
 
-def fused_by_torch(bb):
-    "What a compiler is given: batch norms folded, weights in the type that is fast"
-    with mock.patch('siamese_nb.nets.fused.fewer_steps', lambda net, size: net): return fused(bb)
+def dropout():
+    "A training step of two heads on 128 images in two views: dropout from bytes against torch's"
+    x,y,loss = torch.rand(128, 2, 1280),torch.arange(128)//4,AllPairsContrastive()
+    def step(own):
+        torch.manual_seed(0)
+        heads = Heads([Head(1280, dropout=.3) for _ in range(2)]).train()
+        for h in heads.heads: h.net = torch.nn.Sequential(*[torch.nn.Dropout(.3) if isinstance(m, Dropout) and not own else m for m in h.net])
+        opt = torch.optim.AdamW(heads.parameters(), lr=1e-3, fused=True)
+        def run():
+            opt.zero_grad()
+            with autocast('cpu'): e = heads(x)
+            loss(e.float(), y).backward()
+            opt.step()
+        return run
+    t,u = seconds(step(True), step(False), rounds=30)
+    return row('training step of the heads', 1, 'steps', 'Dropout from bytes', 'nn.Dropout', t, u)
 
 def pml_loss(n, dim=128):
     "All-pairs contrastive loss, forwards and backwards"
@@ -102,6 +116,7 @@ def ratios(items, n, quick):
     if items: yield from (reading(items, n), embedding(items, n))
     for name in ('efficientnet_lite0', 'resnet50'): yield from network(name, 16 if quick else 64)
     yield from finetuning(quick)
+    yield dropout()
     yield from (pml_loss(128), pml_loss(512), pml_map(2000 if quick else 10_000))
     for k in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000): yield faiss_search(k)
     yield importing(1 if quick else 2)

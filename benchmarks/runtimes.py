@@ -1,4 +1,4 @@
-"The frozen backbone on a processor: PyTorch in several ways, ONNX Runtime and OpenVINO, on the same pictures in one run. Writes graphs/bench/runtimes.csv."
+"The frozen backbone on a processor: PyTorch in several ways, ONNX Runtime and OpenVINO, on the same pictures in one run. Writes graphs/bench/runtimes.csv; its rows `fused` are of the private mkldnn operations that the first version had, measured in the same run before they were removed."
 import copy,io,time,warnings
 from pathlib import Path
 import numpy as np
@@ -50,16 +50,6 @@ def ways(bb, size):
     onnx = exported(bb, torch.zeros(2, 3, size, size, dtype=torch.uint8))
     found = {'PyTorch, as published':in_torch(bb), 'PyTorch, batch norms folded':in_torch(bb, fold=True)}
     if torch.cpu._is_avx512_bf16_supported(): found['PyTorch, folded, bfloat16'] = in_torch(bb, True, True)
-    try:
-        from siamese_nb.nets.fused import fused # until it was measured here: mkldnn's private operations
-        from unittest import mock
-        def ours(net):
-            def run(x):
-                with torch.inference_mode(): return net(x).float().numpy()
-            return run
-        found['fused (private mkldnn), bfloat16'] = ours(fused(bb))
-        with mock.patch('siamese_nb.nets.fused.fast_bf16', return_value=False): found['fused (private mkldnn)'] = ours(fused(bb))
-    except ImportError: pass
     for name,make in {'ONNX Runtime':lambda: in_onnxruntime(onnx), 'OpenVINO':lambda: in_openvino(onnx, 'f32'), 'OpenVINO, bfloat16':lambda: in_openvino(onnx, 'bf16')}.items():
         try: found[name] = make()
         except ImportError as e: print(f'{name} left out: {e}')

@@ -1,11 +1,14 @@
 "Corners of the feature cache"
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from siamese_nb.nets.backbones import fingerprint, freeze, make_backbone
 from siamese_nb.data_split import Items, get_digits
-from siamese_nb.nets.features import embed_views, extract, in_order
+from siamese_nb.nets.features import KIND, FeatureCache, content_hashes, embed_views, extract, in_order
+from siamese_nb.nets.sealed import save_sealed
 from siamese_nb.data.images import Transform
 
 SMALL = Transform(16)
@@ -62,3 +65,63 @@ def test_in_order_is_bounded():
         results = in_order(pool, lambda i: started.append(i) or i, range(100), 4)
         assert next(results) == 0 and len(started) <= 5
         assert list(results) == list(range(1, 100))
+
+def test_flips_in_the_cache(digits, tmp_path):
+    "A damaged file counts as absent, whichever bit it is, and goes"
+    store = FeatureCache(freeze(make_backbone('tiny')), SMALL, 'squash')
+    keys,x = [f'{i:032x}' for i in range(20)],np.random.default_rng(0).random((20, 512)).astype(np.float16)
+    store.write(keys, x)
+    file, = store.folder.glob('*.safetensors')
+    good = file.read_bytes()
+    for i in np.random.default_rng(1).integers(0, 8*len(good), 300):
+        file.write_bytes(good[:i//8] + bytes([good[i//8] ^ 1 << i%8]) + good[i//8 + 1:])
+        assert not store.read(keys)[1].any() and not file.exists()
+    file.write_bytes(good)
+    back,hit = store.read(keys)
+    assert hit.all() and np.array_equal(back, x)
+
+def test_no_failures_in_the_cache(digits):
+    "Rows that are no numbers are not kept, nor believed"
+    store = FeatureCache(freeze(make_backbone('tiny')), SMALL, 'squash')
+    x = np.ones((3, 512), np.float16)
+    x[1,7] = np.nan
+    store.write(keys := [f'{i:032x}' for i in range(3)], x)
+    assert store.read(keys)[1].tolist() == [True, False, True]
+    save_sealed(store.folder/'forged.safetensors', dict(keys=torch.zeros(1, 16, dtype=torch.uint8), x=torch.full((1, 512), torch.inf).half()), {}, KIND)
+    assert not store.read(['0'*32])[1].any() or store.read(['0'*32])[0].sum() == 512
+
+def test_changed_between_hash_and_reading(tmp_path, digits, monkeypatch):
+    "A file that is another when it is read gets no feature, and leaves none under its old name"
+    root = tmp_path/'pics'/'a'
+    root.mkdir(parents=True)
+    for i in range(3): digits.open(i).save(root/f'{i}.png')
+    old = (root/'1.png').read_bytes()
+    items,bb,hashes = Items('pics', [f'a/{i}.png' for i in range(3)], ['a']*3, root=tmp_path/'pics'),freeze(make_backbone('tiny')),content_hashes
+    def then_change(items):
+        names = hashes(items)
+        digits.open(9).save(root/'1.png')
+        return names
+    monkeypatch.setattr('siamese_nb.nets.features.content_hashes', then_change)
+    assert extract(bb, items, SMALL)[1].tolist() == [True, False, True]
+    monkeypatch.setattr('siamese_nb.nets.features.content_hashes', hashes)
+    (root/'1.png').write_bytes(old)
+    x,ok = extract(bb, items, SMALL)
+    with torch.no_grad(): direct = bb(SMALL(digits.open(1)))
+    assert ok.all() and torch.cosine_similarity(x[1], direct).min() > .999
+
+def test_the_cache_has_an_end(tmp_path, monkeypatch):
+    store = FeatureCache(freeze(make_backbone('tiny')), SMALL, 'squash')
+    for n in range(4):
+        store.write([f'{n}{i:031x}' for i in range(10)], np.ones((10, 512), np.float16))
+        for f in store.folder.glob('*.safetensors'): os.utime(f, (f.stat().st_mtime - 100,)*2)
+    litter = store.folder/'.x.safetensors.abc.part'
+    litter.write_bytes(b'half')
+    os.utime(litter, (1, 1))
+    monkeypatch.setenv('SIAMESE_NB_CACHE_GB', '25e-6')
+    store.write([f'{9}{i:031x}' for i in range(10)], np.ones((10, 512), np.float16))
+    assert len(list(store.folder.iterdir())) == 2 and store.read(['9' + '0'*31])[1].all() and not store.read(['0'*32])[1].any()
+
+def test_full_disk(digits, monkeypatch):
+    def full(*args): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(os, 'fsync', full)
+    assert extract(freeze(make_backbone('tiny')), digits, SMALL)[1].all()
