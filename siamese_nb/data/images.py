@@ -193,15 +193,16 @@ def one_line(
 # %% ../../nbs/engineering/images.ipynb #9f1908fa
 def _decode(f, least, most)->Image.Image:
     "RGB pixels of an open file."
-    img = find_format(f)
-    fit(img, least, most)
-    w,h = img.size
-    deep = img.mode in ('RGB','RGBA') and any(';16' in str(t.args) for t in img.tile)
+    need = 2**30 # bytes, before the size is known
     try:
+        img = find_format(f)
+        fit(img, least, most)
+        need = 16*img.width*img.height+2**26
+        deep = img.mode in ('RGB','RGBA') and any(';16' in str(t.args) for t in img.tile)
         img.load()
         return to_rgb(upright(deep_colours(img, f, find_format) if deep else img))
     except Exception:
-        if short_of(16*w*h+2**26): raise MemoryError from None # some decoders call that damage
+        if short_of(need): raise MemoryError from None # some decoders call that damage
         raise
 
 def open_image(
