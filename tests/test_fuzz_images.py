@@ -36,7 +36,7 @@ def test_folder(folder):
 
 class Mean:
     "What a search needs of a model: here an embedding is the mean colour"
-    dim,threshold,key = 3,.1,''
+    dim,threshold,key,scale = 3,.1,'',None
     def embed(self, x, progress=False): return self.embed_some([x])[0][0]
     def embed_some(self, files, progress=False):
         from siamese_nb.apps.search import Pictures
