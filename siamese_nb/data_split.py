@@ -30,6 +30,7 @@ class Items:
     skipped:list=field(default_factory=list) # (path, why) of each file left out
     notes:list=field(default_factory=list) # one line for each thing that the user should know
     split:np.ndarray|None=None # part of each image, where the data come divided
+    credit:str='' # whom a licence wants named beside the pictures
 
     def __len__(self): return len(self.paths)
     @cached_property

@@ -133,8 +133,7 @@ def split_and_pairs(
     if job.pairs:
         split,pairs = given_pairs(job.pairs, items, job.same_is)
         return (items, split, pairs) if (split!='').all() else keep_rows(items, split, pairs, split!='')
-    own = getattr(items, 'split', None)
-    split = make_split(items, job.protocol, job.seed) if own is None else np.asarray(own)
+    split = make_split(items, job.protocol, job.seed)
     return items,split,draw_pairs(items, split, seed=job.seed)
 
 def keep_rows(
@@ -266,13 +265,14 @@ def describe(
     n,items,early = Counter(split),inputs.items,about.pop('early', [])
     labels,owners = None if job.pairs else items.labels,owners_of(items, bool(job.pairs))
     r = summary(trained, frozen, name=job.files.name, data=job.data, protocol=job.protocol, classes=job.classes,
-                backbone=inputs.net.backbone.name, finetune=job.finetune or (job.recipe.finetune if job.recipe else 'none'), seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
+                backbone=inputs.net.backbone.name, finetune=about.get('recipe', {}).get('finetune', 'none'),
+                seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
                 pairs_from='table' if job.pairs else 'classes', shared_groups=len(shared_owners(owners, split)) if owners else None,
                 baseline='frozen backbone' if inputs.net.backbone.frozen else 'random network', collapse=history.collapse,
                 credit=getattr(items, 'credit', ''), **about)
     kind = read_curves(history, history.collapse)[0]
-    said = [*early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95'])]
-    return r | dict(reading=kind, warnings=said + ([f'training {kind}: {READINGS[kind]}'] if kind in ('collapsed', 'weak', 'over-fitted') else []))
+    bad = [f'training {kind}: {READINGS[kind]}'] if kind in ('collapsed', 'weak', 'over-fitted') else []
+    return r | dict(reading=kind, warnings=[*early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95']), *bad])
 
 # %% ../nbs/engineering/run.ipynb #45acb6ad
 def model_facts(
@@ -333,7 +333,9 @@ def learn(
     out:Path|None=None # folder for checkpoints; None: nowhere
 )->Learned:
     "Split, pairs, reading, training, evaluation"
+    told = len(items.notes)
     before = split_and_pairs(job, items) # nothing to pair? Say so before the long part
+    for o in before[0].notes[told:]: say(o)
     recipe = job.recipe_for(bb)
     inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views, job.device, job.workers)
     split,drawn,lines = after_reading(job, before, inputs.unread)
@@ -344,8 +346,8 @@ def learn(
     history = train_inputs(inputs, split, recipe, pairs=drawn if job.pairs else None, epochs=job.epochs, seed=job.seed,
                            out=out, resume=job.resume, device=job.device, about=same)
     done = time.perf_counter()
-    trained,before = measure(job, inputs, split, drawn, frozen)
-    return Learned(inputs, split, drawn, recipe, history, trained, before, early,
+    trained,untrained = measure(job, inputs, split, drawn, frozen)
+    return Learned(inputs, split, drawn, recipe, history, trained, untrained, [*before[0].notes, *early],
                    dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
 
 # %% ../nbs/engineering/run.ipynb #1ea4n001
