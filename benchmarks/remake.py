@@ -24,7 +24,7 @@ class Kept(dict):
 def features(net, items):
     "What the head reads; the cache may hold the wider features of a run on new classes, of which the first half are these"
     bb = net.backbone
-    if bb.pool=='both': return extract(bb, items, net.transform)
+    if bb.dim > bb.plain: return extract(bb, items, net.transform)
     wide = make_backbone(bb.name, pool='both')
     x,ok = extract(wide, items, net.transform)
     return wide.plain_half(x),ok
