@@ -94,3 +94,41 @@ def test_slope_is_the_force(y):
     d = torch.tensor([.25, .5, 1.5], requires_grad=True)
     slope = torch.autograd.grad(contrastive_loss(d, torch.full((3,), y), reduction='none').sum(), d)[0]
     assert slope.tolist() == pytest.approx([-.75, -.5, 0.] if y else [.25, .5, 1.5])
+
+@pytest.mark.parametrize('reduction', ['mean', 'nonzero'])
+def test_slopes_agree_with_finite_differences(reduction):
+    e = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    assert torch.autograd.gradcheck(PairContrastive(2., .5, reduction), (e[:8], torch.tensor([0, 1, 0, 1])))
+    assert torch.autograd.gradcheck(AllPairsContrastive(3., .5, reduction), (e, torch.arange(9) % 3))
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_gives_a_float32_loss_and_a_finite_slope(dtype):
+    e,c = normalize(torch.randn(16, 8, generator=torch.Generator().manual_seed(2))),torch.arange(16) % 4
+    exact,h = AllPairsContrastive()(e, c).item(),e.to(dtype).requires_grad_()
+    loss = AllPairsContrastive()(h, c)
+    loss.backward()
+    assert loss.dtype==torch.float32 and h.grad.dtype==dtype and h.grad.isfinite().all()
+    assert loss.item() == pytest.approx(exact, abs=5e-3)
+    with torch.autocast('cpu', torch.bfloat16): assert AllPairsContrastive()(e, c).item() == exact
+
+@pytest.mark.parametrize('reduction', ['mean', 'nonzero'])
+@pytest.mark.parametrize('labels', [torch.zeros(6), torch.arange(6), torch.arange(6) % 2])
+def test_batches_that_lack_a_kind_of_pair(labels, reduction):
+    e = at(*range(0, 360, 60)).requires_grad_()
+    loss = AllPairsContrastive(1.2, .5, reduction)(e, labels)
+    loss.backward()
+    assert loss > 0 and e.grad.isfinite().all()
+
+@pytest.mark.parametrize('reduction', ['mean', 'nonzero'])
+@pytest.mark.parametrize('e, labels', [(at(0, 120, 240)*10, torch.arange(3)), (at(30), torch.arange(1)), (torch.ones(4, 2), torch.zeros(4))])
+def test_nothing_left_to_pay(e, labels, reduction):
+    e = e.clone().requires_grad_()
+    loss = AllPairsContrastive(1., 0., reduction)(e, labels)
+    loss.backward()
+    assert loss == 0 and loss.requires_grad and (e.grad == 0).all()
+
+def test_one_point_has_no_slope_and_costs_six_lines():
+    e = torch.ones(128, 3, requires_grad=True)
+    full = AllPairsContrastive()(e, torch.arange(128) % 32)
+    assert full.item() == pytest.approx(.72) and AllPairsContrastive().collapse() == pytest.approx(.1225)
+    assert (torch.autograd.grad(full, e)[0] == 0).all()

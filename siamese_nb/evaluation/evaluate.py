@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from ..core import atomic_write
-from ..eval import calibrate, equal_error_rate, pair_distances, reliability, tpr_at_fpr
+from ..eval import equal_error_rate, pair_distances, tpr_at_fpr
+from .probability import calibrate, reliability
 from .scores import best_threshold, pair_scores
 from .intervals import accuracy_interval, paired_intervals
 from .retrieval import one_shot, retrieval
