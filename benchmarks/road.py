@@ -26,7 +26,8 @@ from siamese_nb.training.fit import *
 from siamese_nb.training.recipes import *
 from siamese_nb.training.new_classes import *
 from siamese_nb.training.inputs import *
-from siamese_nb.eval import draw_pairs,pair_distances
+from siamese_nb.eval import pair_distances
+from siamese_nb.pairs import draw_pairs
 from siamese_nb.evaluation.evaluate import evaluate
 
 PLAIN = dict(lr=1e-3, wd=0., optimizer=torch.optim.Adam, schedule=constant, epochs=30, patience=20)

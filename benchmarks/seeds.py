@@ -7,7 +7,7 @@ from siamese_nb.data_split import *
 from siamese_nb.data.folders import *
 from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
-from siamese_nb.eval import draw_pairs
+from siamese_nb.pairs import draw_pairs
 from siamese_nb.nets.backbones import *
 from siamese_nb.training.inputs import *
 from siamese_nb.evaluation.evaluate import evaluate

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from siamese_nb.data_split import Items
-from siamese_nb.eval import draw_pairs
+from siamese_nb.pairs import draw_pairs
 from siamese_nb.report.figures import save_graphs
 from siamese_nb.report.curves import read_curves
 from siamese_nb.report.page import repeat_command, write_report
