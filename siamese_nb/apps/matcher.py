@@ -50,46 +50,10 @@ class Matcher:
 def p_same(self:Matcher,
            d:float # distance
 )->float|None: # None where the model was saved without a calibration
-<<<<<<< HEAD
     "Probability that two images at distance `d` are of the same class, for even odds beforehand"
     if not self.meta.get('calibration'): return None
     a,b = np.array(self.meta['calibration'])*(-1 if self.meta['calibration'][0]>0 else 1) # it falls with distance, whatever the sign convention
     return float(1/(1+np.exp(-np.clip(a*d+b, -700, 700))))
-=======
-    "Probability that two images at distance `d` are of the same class, for even odds beforehand, bounded by the evidence."
-    from siamese_nb.evaluation.probability import p_same
-    ab = self.meta.get('calibration')
-    if not ab: return None
-    n = self.meta.get('calibration_pairs')
-    least = 1/((n if isinstance(n, int) and n>0 else 1000)+2)
-    return float(np.clip(p_same(d, ab), least, 1-least))
-
-# %% ../../nbs/further/compare.ipynb #2a4e9ede
-GENERAL = Path(__file__).parents[1]/'general'/'model.safetensors' if '__file__' in globals() else Path('general')
-
-def from_hub(
-    name:str # user/name
-)->Path: # a file in the Hub's own cache
-    "Fetch a model from the Hugging Face Hub; OSError, one line, if that fails."
-    if not find_spec('huggingface_hub'): raise ImportError('hf:// needs the huggingface_hub package: pip install huggingface_hub')
-    from huggingface_hub import hf_hub_download
-    try: return Path(hf_hub_download(name, 'model.safetensors'))
-    except Exception as e:
-        why = str(e).strip().split('\n')[0][:150]
-        raise OSError(f'cannot get hf://{printable(name)} ({printable(why)}): check the name and the connection') from None
-
-def model_file(
-    model:str # model.safetensors, the folder that holds it, `general`, or hf://user/name
-)->Path:
-    "The file that is meant."
-    if str(model)=='general': file = GENERAL
-    elif str(model).startswith('hf://'): file = from_hub(str(model)[5:])
-    else: file = Path(model).expanduser()
-    if file.is_dir(): file = file/'model.safetensors'
-    if file.is_file(): return file
-    if str(model)=='general': raise FileNotFoundError('the general model is not part of this installation: give a model.safetensors')
-    raise FileNotFoundError(f'no model at {printable(file)}: give a model.safetensors, the folder in which siamese_run wrote one, general, or hf://user/name')
->>>>>>> c8d5823 (05 for readers: 56 cells, 1,070 words: thresholds chosen and peeked, FMR and FNMR, mistakes drawn at random, ROC, interval coverage, photographs; probabilities in a notebook of their own (evaluation.probability), draw_pairs in 01; all_pairs and retrieval rewritten (outputs follow))
 
 # %% ../../nbs/further/compare.ipynb #bb7c121b
 def load(model:str, # a model.safetensors, or the folder that holds it
