@@ -45,7 +45,7 @@ class Backbone(nn.Module):
         size:int=224, # side of the square input, in pixels
         mean:tuple=(.485,.456,.406), # of the pixels, scaled to 0..1
         std:tuple=(.229,.224,.225), # of the pixels, scaled to 0..1
-        classifier:Classifier|None=None, # of features to ImageNet's classes, which `forward` leaves out
+        classifier:Classifier|None=None, # of features to ImageNet's classes, left out by `forward`
         plain:int|None=None # how many of the features are the plain ones, in front; None: all
     ):
         super().__init__()
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
     def forward(self,
         x:Tensor # pixels, shape (n,3,s,s): uint8 0..255, or float 0..1
     )->Tensor: # features, shape (n,dim)
-        x = x.contiguous(memory_format=torch.channels_last) # channels side by side, as convolutions like them
+        x = x.contiguous(memory_format=torch.channels_last) # as convolutions like it
         x = x.float()/255 if x.dtype == torch.uint8 else x
         return self.net(((x - self.mean)/self.std).to(self.dtype))
 
@@ -86,35 +86,25 @@ def conv_block(
     stride:int=1 # 2 halves the picture
 )->nn.Sequential:
     "Convolution, batch norm, ReLU."
-    return nn.Sequential(nn.Conv2d(ci, co, 3, stride, 1, bias=False), nn.BatchNorm2d(co), nn.ReLU(inplace=True))
+    conv = nn.Conv2d(ci, co, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(co), nn.ReLU(inplace=True))
 
 class TinyNet(nn.Sequential):
     "Four small convolutions for small pictures."
     def __init__(self,
         dim:int=128 # channels of the last layer; it gives four features per channel
     ):
-        super().__init__(conv_block(3,16), conv_block(16,32,2), conv_block(32,64,2), conv_block(64,dim),
+        super().__init__(conv_block(3,16), conv_block(16,32,2),
+                         conv_block(32,64,2), conv_block(64,dim),
                          nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 def tiny_backbone()->Backbone: # 512 features of pictures of 16×16 pixels
     "A small convnet that learns from scratch."
     return Backbone(TinyNet(), 'tiny', 512, 16, (.5,.5,.5), (.5,.5,.5))
 
-# %% ../nbs/02_model.ipynb #194f9fe7
-@patch
-def train(self:Backbone,
-    mode:bool=True # learn, or evaluate?
-):
-    "Parts without a learning parameter stay in evaluation mode, so their batch norms never move."
-    nn.Module.train(self, mode)
-    for m in self.net.modules():
-        ps = list(m.parameters())
-        if ps and not any(p.requires_grad for p in ps): m.eval()
-    return self
-
 # %% ../nbs/02_model.ipynb #a74046fd
 class Head(nn.Module):
-    "Features to an embedding of length 1; the embeddings of several views of an image are averaged."
+    "Features to an embedding of length 1; those of several views of an image are averaged."
     def __init__(self,
         dim_in:int, # features that it reads; of twice as many, the second half
         dim:int=128, # embedding size
@@ -145,13 +135,13 @@ class SiameseNet(nn.Module):
     def __init__(self,
         backbone:Backbone, # pixels to features
         head:nn.Module, # features to an embedding
-        transform:Transform|None=None # how images are brought to the backbone; default: squashed to its size
+        transform:Transform|None=None # of images for the backbone; default: squashed to its size
     ):
         super().__init__()
         self.backbone,self.head = backbone,head
         self.transform = transform or Transform(size=backbone.size)
         self.extras = {} # tensors by name that go along with it
-        self.register_buffer('cohort', None) # embeddings of training images, where distances are to be normalised by them
+        self.register_buffer('cohort', None) # training embeddings that normalise distances, if any
 
     def forward(self,
         a:Tensor, # pixels, shape (n,3,s,s) or (n,V,3,s,s)
@@ -167,3 +157,15 @@ def embed(self:SiameseNet,
     "Images to embeddings."
     f = self.backbone(x.flatten(0,-4))
     return self.head(f.view(*x.shape[:-3], -1))
+
+# %% ../nbs/02_model.ipynb #194f9fe7
+@patch
+def train(self:Backbone,
+    mode:bool=True # learn, or evaluate?
+):
+    "Parts without a learning parameter stay in evaluation mode, so their batch norms never move."
+    nn.Module.train(self, mode)
+    for m in self.net.modules():
+        ps = list(m.parameters())
+        if ps and not any(p.requires_grad for p in ps): m.eval()
+    return self

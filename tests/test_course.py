@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 nbs = Path(__file__).parents[1]/'nbs'
-COURSE = ['story', '00_data_split', '01_pairs', '03_loss', '04_train', '05_eval']
+COURSE = ['story', '00_data_split', '01_pairs', '02_model', '03_loss', '04_train', '05_eval']
 CELLS,WORDS,WIDTH = 60,1200,100 # most cells, words of prose, characters of a line of code
 
 def cells(name): return json.loads((nbs/f'{name}.ipynb').read_text(encoding='utf-8'))['cells']
