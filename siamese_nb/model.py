@@ -141,7 +141,6 @@ class SiameseNet(nn.Module):
         self.backbone,self.head = backbone,head
         self.transform = transform or Transform(size=backbone.size)
         self.extras = {} # tensors by name that go along with it
-        self.register_buffer('cohort', None) # training embeddings that normalise distances, if any
 
     def forward(self,
         a:Tensor, # pixels, shape (n,3,s,s) or (n,V,3,s,s)

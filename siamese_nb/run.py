@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Job', 'choose_backbone', 'read_items', 'split_and_pairs', 'keep_rows', 'after_reading', 'owners_of', 'shared_owners',
-           'frozen_embeddings', 'early_warnings', 'measure', 'versions', 'table_hash', 'run_id', 'describe',
-           'model_facts', 'write_run', 'Learned', 'learn', 'run_job', 'siamese_run', 'remake_report']
+           'frozen_embeddings', 'early_warnings', 'cut_by_all', 'measure', 'versions', 'table_hash', 'run_id',
+           'describe', 'whose_pairs', 'model_facts', 'write_run', 'Learned', 'learn', 'run_job', 'siamese_run',
+           'remake_report']
 
 # %% ../nbs/engineering/run.ipynb #d93edeeb
 import platform,time
@@ -37,6 +38,7 @@ from .training.inputs import *
 from .training.recipe import *
 from .eval import *
 from .evaluation.caveats import *
+from .evaluation.decision import *
 from .evaluation.evaluate import *
 from .report.curves import *
 from .report.figures import save_graphs
@@ -216,19 +218,33 @@ def early_warnings(
             *([f'folders or groups with images in more than one part: {len(both):,}, for example {printable(both[0])}; '
                'for people or writers that training has not met, give each to one part'] if both else [])]
 
+# %% ../nbs/engineering/run.ipynb #2644f3b0
+def cut_by_all(
+    e:torch.Tensor, # embeddings that nothing was fitted for, (n, dim)
+    y:np.ndarray, # class of every image
+    split:np.ndarray, # part of each
+    seed:int=42 # of the pairs
+)->Cut:
+    "The threshold that all classes choose which are not test classes; to a frozen backbone they are all new"
+    rows = np.flatnonzero(np.asarray(split)!='test')
+    a,b,t = fixed_pairs(np.asarray(y)[rows], seed=seed)
+    return best_of(pair_distances(e, rows[a], rows[b]), t, f'{len(set(np.asarray(y)[rows])):,} classes')
+
 # %% ../nbs/engineering/run.ipynb #51a10f69
 def measure(
     job:Job, # what was asked for
     inputs:Inputs, # its network is trained
     split:np.ndarray, # part of each image
     pairs:dict, # part -> (a, b, y)
-    frozen:torch.Tensor # embeddings before training
+    frozen:torch.Tensor, # embeddings before training
+    cut:Cut|None=None # if all classes that are not test classes chose the threshold; None: the validation pairs do
 )->list: # an `Evaluation` after training, and one before
     "The same questions, twice"
     with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=job.device)
     labels = None if job.pairs else inputs.items.labels
     about = dict(unseen=job.protocol=='unseen', seed=job.seed, owners=owners_of(inputs.items, bool(job.pairs)))
-    return [evaluate(o, pairs, labels, split, **about) for o in bar((e, frozen), 'evaluate', 'embedding')]
+    both = [(e, cut), (frozen, cut and cut_by_all(frozen, inputs.items.y, split, job.seed))]
+    return [evaluate(o, pairs, labels, split, cut=c, **about) for o,c in bar(both, 'evaluate', 'embedding')]
 
 # %% ../nbs/engineering/run.ipynb #5f41365a
 def versions()->dict: # package -> version
@@ -275,6 +291,13 @@ def describe(
     return r | dict(reading=kind, warnings=[*early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95']), *bad])
 
 # %% ../nbs/engineering/run.ipynb #45acb6ad
+def whose_pairs(
+    results:dict # as in results.json
+)->str:
+    "Whose pictures the error rate was measured on"
+    new = 'of classes that training never met' if results['protocol']=='unseen' else 'of classes that training knew'
+    return f"{results['n_pairs']['test']:,} test pairs of {results['name']}, {'labelled in a table' if results.get('pairs_from')=='table' else new}"
+
 def model_facts(
     results:dict, # as in results.json
     trained:Evaluation, # on the fixed pairs
@@ -284,7 +307,8 @@ def model_facts(
     kept = {k:results[k] for k in ('name','data','protocol','threshold','seed','versions','run','recipe') if k in results}
     metrics = {k:results['test'][k] for k in ('accuracy','precision','recall','f1','roc_auc','eer')}
     return dict(kept, positive='same', polarity='0 same, 1 different', classes=classes, error_rate=1-metrics['accuracy'],
-                calibration=list(trained.calibration), metrics=metrics)
+                calibration=list(trained.calibration), metrics=metrics, measured_on=whose_pairs(results), threshold_from=results['threshold_from'],
+                calibration_pairs=results['n_pairs']['valid'])
 
 # %% ../nbs/engineering/run.ipynb #1cff86a9
 def write_run(
@@ -346,7 +370,7 @@ def learn(
     history = train_inputs(inputs, split, recipe, pairs=drawn if job.pairs else None, epochs=job.epochs, seed=job.seed,
                            out=out, resume=job.resume, device=job.device, about=same)
     done = time.perf_counter()
-    trained,untrained = measure(job, inputs, split, drawn, frozen)
+    trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
     return Learned(inputs, split, drawn, recipe, history, trained, untrained, [*before[0].notes, *early],
                    dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
 

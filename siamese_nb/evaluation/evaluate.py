@@ -142,7 +142,7 @@ def evaluate(
     ab = cut.ab if cut else calibrate(valid.d, valid.y)
     units, over = who_varies(len(e), labels, unseen, owners)
     m = [metrics(o.d, o.y, threshold, units[np.stack([o.a, o.b], 1)], seed=seed) for o in (valid, test)]
-    source, scaled = (cut.chosen_by, cut.scale is not None) if cut else ('validation pairs', False)
+    source, scaled = (cut.chosen_by, cut.normalised) if cut else ('validation pairs', False)
     return Evaluation(e, found, threshold, source, normalised or scaled, tuple(ab), *m, *search_figures(e, labels, split, seed),
                       reliability(test.d, test.y, ab)[-1], units, over)
 

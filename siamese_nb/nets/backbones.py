@@ -6,7 +6,7 @@
 __all__ = ['BACKBONES', 'STAGES', 'read_weights', 'load_weights', 'classifier', 'Pool', 'plain_conv', 'LiteNet', 'lite_weights',
            'lite_backbone', 'first_line', 'time_out', 'resnet_weights', 'resnet_backbone', 'reachable', 'must_fetch',
            'hub_if_reachable', 'timm_backbone', 'tensor_hashes', 'fingerprint', 'freeze', 'tiny_from_file',
-           'make_backbone', 'auto_backbone', 'two_means', 'last_stage', 'unfreeze_last', 'model_table']
+           'make_backbone', 'auto_backbone', 'two_means', 'one_mean', 'last_stage', 'unfreeze_last', 'model_table']
 
 # %% ../../nbs/engineering/backbones.ipynb #0ee14ce4
 import hashlib, io, json, socket, sys
@@ -303,6 +303,14 @@ def two_means(
     "Let a backbone return generalised means (Radenović, Tolias and Chum 2019) after the plain ones."
     for m in backbone.net.modules():
         if isinstance(m, Pool) and not m.both: m.both,backbone.dim = True,2*backbone.plain
+    return backbone
+
+def one_mean(
+    backbone:Backbone # from `make_backbone`
+)->Backbone: # the same
+    "Undo `two_means`."
+    for m in backbone.net.modules():
+        if isinstance(m, Pool) and m.both: m.both,backbone.dim = False,backbone.plain
     return backbone
 
 # %% ../../nbs/engineering/backbones.ipynb #21435f1d

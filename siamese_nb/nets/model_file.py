@@ -18,6 +18,7 @@ from ..data.images import Transform
 from ..model import *
 from .backbones import *
 from .heads import *
+from .normalise import *
 from .sealed import *
 
 # %% ../../nbs/engineering/model_file.ipynb #68feb8a7
@@ -40,9 +41,15 @@ def _list(of, n): return lambda v: isinstance(v, list) and len(v) <= n and all(m
 def _none_or(of): return lambda v: v is None or of(v)
 
 def _head(c):
+    if isinstance(c, dict) and 'scaled' in c: return _scaled(c)
     if isinstance(c, dict) and set(c) == {'heads'}: return _list(_head, 64)(c['heads']) and c['heads'] and not any('heads' in o for o in c['heads'])
     sizes = dict(dim_in=_whole(1, 1e6), dim=_whole(1, 1e6), hidden=_whole(0, 1e6), dropout=_number(0, 1), classes=_whole(0, 1e6))
     return isinstance(c, dict) and set(c) - {'classes'} == set(sizes) - {'classes'} and all(sizes[k](v) for k,v in c.items())
+
+def _scaled(c):
+    sizes = dict(images=_whole(2, 1e6), k=_whole(1, 1e6), unit=_number(1e-9, 1e9))
+    inside = c['scaled']
+    return set(c) == {'scaled', *sizes} and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict) and 'scaled' not in inside and _head(inside)
 
 def _transform(t):
     return isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size']) and _list(_text(50), 32)(t['views'])
@@ -88,7 +95,6 @@ def save_model(
     small = round_learned(bb) if half else set()
     now = tensor_hashes(bb)
     own = {f'head.{k}':v for k,v in net.head.state_dict().items()} | {f'extra.{k}':v for k,v in net.extras.items()}
-    if net.cohort is not None: own['cohort'] = net.cohort.half()
     for k,v in bb.state_dict().items():
         if bb.origin.get(k) != now[k]: own[f'backbone.{k}'] = v.half() if k in small else v
     facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin),
@@ -140,6 +146,9 @@ def head_from(
     config:dict # `config` of a head or of several
 )->torch.nn.Module: # with random weights
     "The head that a configuration describes."
+    if 'scaled' in config:
+        head = head_from(config['scaled'])
+        return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'])
     if 'heads' in config: return Heads([head_from(c) for c in config['heads']])
     classes,head = config.get('classes', 0),Head(**{k:v for k,v in config.items() if k != 'classes'})
     return NamedHead(head, classes) if classes else head
@@ -170,7 +179,8 @@ def check_shapes(
     "Does the file hold what it describes? Found out without building anything."
     with torch.device('meta'):
         bb,wanted = make_backbone(meta['backbone'], pretrained=False, pool=meta['pool']),head_from(meta['head'])
-    heads = meta['head'].get('heads', [meta['head']])
+    head_only = meta['head'].get('scaled', meta['head'])
+    heads = head_only.get('heads', [head_only])
     odd = _misfits(wanted.state_dict(), head, True) + _misfits(bb.state_dict(), learned, not meta['backbone_origin'])
     if sum(p.numel() for p in bb.parameters()) > LARGEST_BACKBONE: odd.append(f"{meta['backbone']}, which is larger than any file may ask for")
     if wanted.dim != meta['dim']: odd.append('dim')
@@ -202,5 +212,5 @@ def load_model(
     if fingerprint(bb) != meta['backbone_fingerprint']: raise ValueError(
         f"{printable(file)} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
     net = SiameseNet(bb, head, transform).eval()
-    net.cohort,net.extras = tensors['cohort'].float() if 'cohort' in tensors else None,part('extra.')
+    net.extras = part('extra.')
     return net,meta

@@ -1,0 +1,112 @@
+"What a model says about pictures that nobody trained it on: frozen backbone, the recipe for new classes step by step, split by what ImageNet knew; the general model on groceries; calibration on ten kinds. Writes graphs/strangers/*.csv. Class draws 100 to 104 are quoted; 200 to 205 chose every dial."
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from fastcore.script import call_parse
+from torch.nn.functional import normalize
+from siamese_nb.core import *
+from siamese_nb.data_split import *
+from siamese_nb.data.datasets import *
+from siamese_nb.data.folders import *
+from siamese_nb.data.images import *
+from siamese_nb.eval import *
+from siamese_nb.evaluation.decision import *
+from siamese_nb.evaluation.retrieval import *
+from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import *
+from siamese_nb.nets.normalise import *
+from siamese_nb.model import *
+from siamese_nb.pairs import *
+from siamese_nb.training.inputs import computed_head
+from siamese_nb.training.new_classes import *
+
+# Folders of Caltech-101 whose class ImageNet has, by that name, as kinds or as a part; matched by hand from the thousand names
+IMAGENET = dict(accordion='accordion', airplanes='airliner', ant='ant', barrel='barrel', beaver='beaver', binocular='binoculars', butterfly='monarch, admiral, …',
+    camera='reflex camera, Polaroid camera', cannon='cannon', car_side='sports car, minivan, …', cellphone='cellular telephone', chair='folding chair, rocking chair, …',
+    cougar_body='cougar', cougar_face='cougar', crab='Dungeness crab, king crab, …', crayfish='crayfish', crocodile='African crocodile', crocodile_head='African crocodile',
+    cup='cup, coffee mug', dalmatian='dalmatian', dragonfly='dragonfly', electric_guitar='electric guitar', elephant='African elephant, Indian elephant', ewer='pitcher',
+    flamingo='flamingo', flamingo_head='flamingo', grand_piano='grand piano', lamp='table lamp, lampshade', laptop='laptop', Leopards='leopard', llama='llama',
+    lobster='American lobster, spiny lobster', nautilus='chambered nautilus', panda='giant panda', pizza='pizza', platypus='platypus', revolver='revolver', rooster='cock',
+    saxophone='sax', schooner='schooner', scorpion='scorpion', soccer_ball='soccer ball', starfish='starfish', stop_sign='street sign', strawberry='strawberry',
+    tick='tick', trilobite='trilobite', umbrella='umbrella', watch='digital watch')
+
+def figures(e, pairs, threshold, labels=None):
+    "Accuracy, the best possible, EER, AUC, recall@1"
+    a,b,t = pairs
+    d = pair_distances(e, a, b)
+    m = metrics(d, t, threshold)
+    found = {} if labels is None else {'recall@1':retrieval(e, labels)['recall@1']}
+    return dict(accuracy=m['accuracy'], best_accuracy=best_cut(d, t)[1], eer=m['eer'], auc=m['roc_auc'], threshold=threshold, **found)
+
+@torch.no_grad()
+def steps(x, labels, groups, head, seed):
+    "Rows of one class draw: step -> (embeddings of the test images, threshold, what was chosen)"
+    y = np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1]
+    split = disjoint_split(labels, seed=seed, groups=groups)
+    rows,test = np.flatnonzero(split=='train'),np.flatnonzero(split=='test')
+    valid = np.flatnonzero(split=='valid')
+    roots,units,n = head.names(x) + head.names.mean,by_image(labels, groups),head.config['dim_in']
+    options = to_choose_from(True, True)
+    _,table,_ = choose_setting(x, roots, y, split, options, units, seed=seed)
+    a,b,t = fixed_pairs(y[valid], seed=seed)
+    def by_valid(embed): return best_cut(pair_distances(embed(x[valid]), a, b), t)[0]
+    plain = lambda x: normalize(x[:,0,:x.shape[-1]//2], dim=-1)
+    out = {'frozen':(plain(x[test]), by_valid(plain), '')}
+    old = [o for o in table if not (o['plain'] or o['scaled'])]
+    for name,among in (('validation classes', old), ('cross-fitted', old), ('recipe', table)):
+        o = max(among, key=lambda o: o['accuracy'])
+        z = x[..., :n] if o['plain'] else x
+        h = head_for(o, head, z, rows, y[rows], seed)
+        said = f"{'plain' if o['plain'] else 'generalised'} means, names {o['share']}, {'normalised' if o['scaled'] else 'plain'} distances"
+        out[name] = h(z[test]),by_valid(lambda _, h=h, z=z: h(z[valid])) if name=='validation classes' else o['threshold'],said
+    return test,out
+
+def some_kinds(labels, n, seed):
+    "Rows of `n` classes"
+    names = sorted(set(labels))
+    own = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:n]}
+    return np.array([i for i,l in enumerate(labels) if l in own])
+
+def measure(data, x, labels, groups, head, seeds, n_kinds=None):
+    "All steps of all draws, and for Caltech-101 split by what ImageNet has"
+    rows,halves,labels = [],[],np.asarray(labels, dtype=object)
+    for seed in seeds:
+        some = np.arange(len(labels)) if n_kinds is None else some_kinds(labels, n_kinds, seed)
+        g = None if groups is None else groups[some]
+        test,out = steps(x[torch.from_numpy(some)], labels[some], g, head, seed)
+        names = labels[some][test]
+        pairs = fixed_pairs(np.unique(names, return_inverse=True)[1], seed=seed)
+        known = np.array([l in IMAGENET for l in names])
+        for step,(e,threshold,said) in out.items():
+            rows.append(dict(data=data, seed=seed, step=step, **figures(e, pairs, threshold, names), setting=said))
+            print(rows[-1], flush=True)
+            if data!='caltech101 clean': continue
+            for kind,of in (('ImageNet has them', known), ('ImageNet has not', ~known)):
+                keep = of[pairs[0]] & of[pairs[1]]
+                i = np.flatnonzero(of)
+                if len(set(names[i]))>1: halves.append(dict(seed=seed, classes=kind, n_classes=len(set(names[i])), step=step,
+                    **figures(e, [o[keep] for o in pairs], threshold), **{'recall@1':retrieval(e[i], names[i])['recall@1']}))
+    return rows,halves
+
+@call_parse
+def main(grocery:str='../shared/grocery', # a folder of grocery kinds
+         root:str=None, # where Caltech-101 lies
+         n:int=5, # class draws
+         first:int=100, # seed of the first
+         only:str='grocery 20,grocery 81,caltech101 clean,caltech101 all', # what is measured
+         out:str='graphs/strangers'): # folder for the tables
+    "Measure, print, write"
+    bb,out = two_means(make_backbone('efficientnet_lite0')),Path(out)
+    head,views,all_rows = computed_head(bb),Transform(bb.size, ('squash', 'crop')),[]
+    for data in only.split(','):
+        items = get_folder(grocery) if data.startswith('grocery') else get_caltech101(root, data.split()[1])
+        x,_ = extract(bb, items, views)
+        rows,halves = measure(data, x, items.labels, items.groups, head, range(first, first+n), 20 if data=='grocery 20' else None)
+        all_rows += rows
+        out.mkdir(parents=True, exist_ok=True)
+        if halves: pd.DataFrame(halves).to_csv(out/'imagenet_split.csv', index=False)
+    pd.DataFrame(all_rows).to_csv(out/'steps.csv', index=False)
+    folders = sorted(set(get_caltech101(root).labels))
+    pd.DataFrame({'class':folders, 'imagenet':[IMAGENET.get(c, '') for c in folders]}).to_csv(out/'imagenet.csv', index=False)
+    print(pd.DataFrame(all_rows).groupby(['data', 'step'], sort=False)[['accuracy', 'best_accuracy', 'eer', 'auc', 'recall@1']].mean().round(4).to_string())
