@@ -6,7 +6,6 @@
 __all__ = ['scales', 'usual', 'scaled_by', 'Scaled']
 
 # %% ../../nbs/further/normalise.ipynb #8205adf2
-import torch
 from torch import nn,Tensor
 
 # %% ../../nbs/further/normalise.ipynb #59961500
