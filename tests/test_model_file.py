@@ -10,6 +10,7 @@ from torch import nn
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.model import Backbone, Head, SiameseNet
 from siamese_nb.nets.heads import Heads, NamedHead
+from siamese_nb.nets.normalise import Scaled
 from siamese_nb.nets.model_file import FORMAT, load_model, read_meta, save_model
 from siamese_nb.nets.sealed import read_sealed, save_sealed
 
@@ -129,8 +130,10 @@ def test_names_of_the_backbone(tmp_path):
     assert meta['dim'] == 8 + 1000 + 8
 
 def test_a_cohort_goes_along(tmp_path):
-    net = SiameseNet(make_backbone('tiny'), Head(512, hidden=0))
-    assert load_model(save_model(tmp_path/'m.safetensors', net))[0].cohort is None
-    net.cohort = torch.nn.functional.normalize(torch.randn(20, 128), dim=1)
-    back,_ = load_model(save_model(tmp_path/'m.safetensors', net))
-    assert torch.allclose(back.cohort, net.cohort, atol=1e-3)
+    "A head that normalises keeps the images that it does it by"
+    head = Head(512, 8, hidden=0).eval()
+    with torch.no_grad(): head = Scaled(head, head(torch.rand(20, 512)), k=5).eval()
+    back,meta = load_model(save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('tiny'), head)))
+    x = torch.rand(3, 512)
+    with torch.no_grad(): assert torch.equal(back.head(x), head(x))
+    assert meta['head']['images']==20 and meta['dim']==8
