@@ -58,7 +58,7 @@ def whiten(
     last.bias.zero_()
     return whole
 
-# %% ../../nbs/further/new_classes.ipynb #776d2bfa
+# %% ../../nbs/further/new_classes.ipynb #c7a3d0db
 def to_choose_from(
     two_means:bool, # do the features hold both kinds of mean? Plain ones alone otherwise
     names:bool, # does the backbone name classes?
@@ -70,7 +70,7 @@ def to_choose_from(
     scaled = dict(none=[False], auto=[False, True], always=[True])[normalise]
     return [dict(**m, share=s, scaled=n) for m in means for s in shares for n in scaled]
 
-# %% ../../nbs/further/new_classes.ipynb #ceb6e655
+# %% ../../nbs/further/new_classes.ipynb #14c2b82a
 COHORT = 400 # embeddings of training images that a model keeps to normalise distances
 
 def cohort_rows(
@@ -86,7 +86,7 @@ def neighbourhood(
     "How many of them are the surroundings of an image"
     return max(2, min(50, m//8))
 
-# %% ../../nbs/further/new_classes.ipynb #13a858d0
+# %% ../../nbs/further/new_classes.ipynb #73a221a2
 def width(
     x:Tensor, # features, (n, views, dim)
     options:list # from `to_choose_from`
@@ -122,7 +122,7 @@ def fold_distances(
             out.append(pair_distances(q, *pairs))
     return np.stack(out)
 
-# %% ../../nbs/further/new_classes.ipynb #7aa97649
+# %% ../../nbs/further/new_classes.ipynb #64f3874e
 def by_image(
     labels, # class of each image
     groups=None # images of one photo share a number
@@ -130,7 +130,7 @@ def by_image(
     "What has to stay together when classes are dealt into folds"
     return joined(labels, labels if groups is None else groups)
 
-# %% ../../nbs/further/new_classes.ipynb #b58a3077
+# %% ../../nbs/further/new_classes.ipynb #fbb9418f
 def choose_setting(
     x:Tensor, # features of all images, (n, views, dim)
     roots:Tensor|None, # their names, mean included; None: the backbone has none
@@ -169,7 +169,7 @@ def pair_owners(
     same = np.flatnonzero(y==0)
     return np.stack([a[same], b[same]], 1).ravel(),same.repeat(2)
 
-# %% ../../nbs/further/new_classes.ipynb #c26b26b3
+# %% ../../nbs/further/new_classes.ipynb #628cd1ae
 def owners(
     y:np.ndarray, # class of every image
     rows:np.ndarray, # training images
