@@ -17,13 +17,13 @@ def pair_terms(
     y:Tensor, # 0 same, 1 different; the shape of `d`
     margin:float=1., # different pairs pay until they are this far apart
     pos_margin:float=0. # same pairs pay until they are this close
-)->tuple[Tensor, Tensor]: # what each pair pays as a same pair, and as a different pair; before the ½
+)->tuple[Tensor, Tensor]: # what each pair pays as a same and as a different pair, before the ½
     "Squared hinges of the contrastive loss, pair by pair."
     if d.shape != y.shape: raise ValueError(
         f"distances have shape {tuple(d.shape)}, labels {tuple(y.shape)}: give one label per pair")
     if not 0 <= pos_margin < margin: raise ValueError(
         f"pos_margin={pos_margin}, margin={margin}: choose 0 <= pos_margin < margin")
-    d = d.float() if d.dtype in (torch.float16, torch.bfloat16) else d # small squares do not survive there
+    d = d.float() if d.dtype in (torch.float16, torch.bfloat16) else d # small squares vanish there
     y = y.to(d.dtype)
     return (1 - y)*relu(d - pos_margin)**2, y*relu(margin - d)**2
 
@@ -33,13 +33,14 @@ def contrastive_loss(
     y:Tensor, # 0 same, 1 different, shape (n,)
     margin:float=1., # different pairs pay until they are this far apart
     pos_margin:float=0., # same pairs pay until they are this close
-    reduction:str='mean' # 'mean' over all pairs, 'nonzero': each term over its own non-zero pairs, 'none'
+    reduction:str='mean' # 'mean' over all pairs, 'nonzero': over those that pay, 'none'
 )->Tensor: # a scalar, or shape (n,) for 'none'
     "Contrastive loss of Hadsell, Chopra and LeCun (2006)."
     same,different = pair_terms(d, y, margin, pos_margin)
     if reduction == 'none': return (same + different)/2
     if reduction == 'mean': return (same + different).sum()/(2*max(same.numel(), 1))
-    if reduction == 'nonzero': return sum(t.sum()/t.count_nonzero().clamp(min=1) for t in (same, different))/2
+    if reduction == 'nonzero':
+        return sum(t.sum()/t.count_nonzero().clamp(min=1) for t in (same, different))/2
     raise ValueError(f"reduction={reduction!r}: choose 'mean', 'nonzero' or 'none'")
 
 # %% ../nbs/03_loss.ipynb #d80d8b5c
@@ -69,7 +70,8 @@ class Contrastive(nn.Module):
         if self.reduction == 'nonzero': return collapse_line(self.margin, self.pos_margin)
         return collapse_line(self.margin, self.pos_margin, different)/2
 
-    def extra_repr(self): return f'margin={self.margin}, pos_margin={self.pos_margin}, reduction={self.reduction!r}'
+    def extra_repr(self):
+        return f'margin={self.margin}, pos_margin={self.pos_margin}, reduction={self.reduction!r}'
 
 # %% ../nbs/03_loss.ipynb #c7f88ec1
 class PairContrastive(Contrastive):
@@ -81,4 +83,5 @@ class PairContrastive(Contrastive):
         "Loss of the pairs."
         if len(e) != 2*len(y): raise ValueError(
             f"{len(e)} embeddings for {len(y)} pairs: give the anchors, then as many others")
-        return contrastive_loss(distance(*e.chunk(2)), y, self.margin, self.pos_margin, self.reduction)
+        d = distance(*e.chunk(2))
+        return contrastive_loss(d, y, self.margin, self.pos_margin, self.reduction)
