@@ -201,7 +201,7 @@ def test_threads_leave_the_warnings_as_they_were(picture, tmp_path):
 
 def test_heic_says_what_is_missing(tmp_path, monkeypatch):
     (tmp_path/'x.heic').write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic'+bytes(64))
-    monkeypatch.setattr(images, 'image_extensions', lambda: set())
+    monkeypatch.setattr(images, 'plug_in', lambda: None)
     monkeypatch.setattr(Image, 'ID', [o for o in Image.ID if o not in ('HEIF','AVIF')])
     with pytest.raises(Unreadable, match='pip install pillow-heif') as e: open_image(tmp_path/'x.heic')
     assert e.value.passing # whoever installs it can read the same bytes
@@ -255,3 +255,11 @@ def test_pad_is_the_backbones_own_mean():
     assert Transform.from_dict(t.to_dict())==t and 'fill' not in Transform().to_dict() # models that are there keep their facts
     for bad in (dict(fill=(1,2)), dict(fill=(1,2,300)), dict(size=10**9), dict(size=True)):
         with pytest.raises(ValueError): Transform(**bad)
+
+def test_never_turned_twice(picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for f in ('x.jpg','x.png'):
+        picture.save(tmp_path/f, exif=exif)
+        once = open_image(tmp_path/f)
+        assert once.size==(120,180) and to_pil(once).size==to_pil(to_pil(once)).size==to_pil(Image.open(tmp_path/f)).size==(120,180)

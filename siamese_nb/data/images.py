@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['WHITES', 'TURNS', 'BARRED', 'MAX_PIXELS', 'MAX_SIDE', 'PLUGINS', 'SHRINK', 'PAD', 'SHAPES', 'grey_range',
-           'scale_grey', 'deep_colours', 'upright', 'to_rgb', 'image_extensions', 'find_format', 'fit', 'short_of',
-           'why_not', 'one_line', 'open_image', 'as_tensor', 'resize', 'squash', 'crop', 'mean_colour', 'pad',
-           'Transform', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader', 'is_path', 'one_image',
-           'to_pil']
+           'scale_grey', 'deep_colours', 'upright', 'to_rgb', 'plug_in', 'image_extensions', 'find_format', 'fit',
+           'short_of', 'why_not', 'one_line', 'open_image', 'as_tensor', 'resize', 'squash', 'crop', 'mean_colour',
+           'pad', 'Transform', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader', 'is_path',
+           'one_image', 'to_pil']
 
 # %% ../../nbs/engineering/images.ipynb #05c85101
 import os,stat,struct,sys,threading,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -97,14 +98,18 @@ MAX_PIXELS = 100_000_000 # more are not decoded
 MAX_SIDE = 65_535 # pixels; longer images are refused
 PLUGINS = {'.heic':'pillow-heif', '.heif':'pillow-heif', '.hif':'pillow-heif'} # what reads them, where it is installed
 
+@cache
+def plug_in():
+    "Let Pillow read all that it and its plugins can; once is enough."
+    Image.init()
+    try:
+        from pillow_heif import register_heif_opener
+        register_heif_opener()
+    except ImportError: pass
+
 def image_extensions()->set: # lower-case endings, with the dot
     "File endings of every format that Pillow reads here, plugins included."
-    Image.init()
-    if 'HEIF' not in Image.OPEN:
-        try:
-            from pillow_heif import register_heif_opener
-            register_heif_opener()
-        except ImportError: pass
+    plug_in()
     return {e for e,f in Image.registered_extensions().items() if f in Image.OPEN and f not in BARRED}
 
 # %% ../../nbs/engineering/images.ipynb #547012cc
@@ -112,7 +117,7 @@ def find_format(
     f # open file
 )->Image.Image: # its header read, nothing decoded
     "The first format that knows the beginning of a file and can open it."
-    image_extensions()
+    plug_in()
     head,why = f.read(16),''
     for name in (o for o in Image.ID if o not in BARRED):
         opens,knows = Image.OPEN[name]
@@ -200,7 +205,9 @@ def _decode(f, least, most)->Image.Image:
         need = 16*img.width*img.height+2**26
         deep = img.mode in ('RGB','RGBA') and any(';16' in str(t.args) for t in img.tile)
         img.load()
-        return to_rgb(upright(deep_colours(img, f, find_format) if deep else img))
+        img = to_rgb(upright(deep_colours(img, f, find_format) if deep else img))
+        img.info = {} # it stands upright: whoever reads the note again would turn it again
+        return img
     except Exception:
         if short_of(need): raise MemoryError from None # some decoders call that damage
         raise
@@ -229,7 +236,9 @@ def as_tensor(
     img:Image.Image|torch.Tensor # Pillow image of any mode, or uint8 tensor (3,h,w) or (1,h,w)
 )->torch.Tensor: # uint8 (3,h,w)
     "RGB bytes; a grey picture gets three equal channels."
-    if isinstance(img, Image.Image): img = torch.from_numpy(np.array(to_rgb(img))).permute(2,0,1)
+    if isinstance(img, Image.Image):
+        if img.mode!='RGB' or img.info: img = to_rgb(img)
+        img = torch.from_numpy(np.array(img)).permute(2,0,1)
     if img.ndim!=3 or img.shape[0] not in (1,3) or img.dtype!=torch.uint8 or not img.numel() or max(img.shape)>MAX_SIDE:
         raise ValueError(f'an image of shape {tuple(img.shape)} and type {img.dtype}: '
                          f'give uint8 pixels as (3,h,w), no side over {MAX_SIDE:,}, or a Pillow image')
@@ -303,6 +312,7 @@ class Transform:
             f'size is {self.size!r}: a number of pixels is expected, at most 4096')
         if len(self.fill)!=3 or any(type(c) is not int or not 0<=c<256 for c in self.fill): raise ValueError(
             f'fill is {printable(self.fill)}: a colour of three bytes is expected')
+        if not any(v.startswith('pad') for v in self.views): object.__setattr__(self, 'fill', PAD) # never seen
 
     def to_dict(self)->dict:
         d = {'size':self.size, 'views':list(self.views)}

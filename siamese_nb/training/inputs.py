@@ -49,7 +49,7 @@ def read_inputs(
     workers:int=0, # that read: threads for features (0: as many as torch would use), processes for pixels (0: this one)
 )->Inputs:
     "Read every image once: as features of a frozen backbone, else as small pictures"
-    start,transform = time.perf_counter(),Transform(size=backbone.size, views=views)
+    start,transform = time.perf_counter(),Transform(size=backbone.size, views=views, fill=mean_colour(backbone.mean.cpu()))
     if backbone.frozen: x,ok = extract(backbone, items, transform, device, workers)
     else: x,ok = read_pixels(items, transform, workers)
     unread = [(items.paths[i], 'cannot be read') for i in np.flatnonzero(~ok)]
