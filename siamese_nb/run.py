@@ -416,7 +416,7 @@ def siamese_run(
     files = RunFiles(out, _run_name(items, protocol, name))
     job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune)
     job.check()
-    identity = data_identity(items.name, items.root, zip(items.paths, items.labels))
+    identity = data_identity(items.name, None if data in ('digits', 'caltech101') else items.root, zip(items.paths, items.labels))
     check_owner(files, identity, job.data)
     for o in (files.weights, files.graphs): check_room(o)
     bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
