@@ -50,7 +50,7 @@ class Backbone(nn.Module):
     ):
         super().__init__()
         self.net,self.name,self.dim,self.plain,self.size = net,name,dim,plain or dim,size
-        self.classifier,self.why,self.origin = classifier,'',{}
+        self.classifier,self.pool,self.why,self.origin = classifier,'mean','',{}
         self.register_buffer('mean', torch.tensor(mean).view(3,1,1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3,1,1), persistent=False)
 

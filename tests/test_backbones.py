@@ -1,5 +1,7 @@
 "Weights that are missing, damaged, or of another network"
 
+from unittest import mock
+
 import pytest
 import torch
 
@@ -38,3 +40,28 @@ def test_every_backbone(name):
 def test_weights_of_no_network(tmp_path, weights):
     torch.save(weights, tmp_path/'w.pth')
     with pytest.raises(ValueError, match='another network'): load_weights(TinyNet(), tmp_path/'w.pth')
+
+def test_vision_transformer():
+    "224 pixels whatever it was published with, and on demand the mean of its patches beside the whole"
+    timm = pytest.importorskip('timm')
+    with mock.patch.object(timm.models, 'set_pretrained_check_hash') as check: bb = make_backbone('vit_tiny_patch16_384', pretrained=False).eval()
+    check.assert_called_with(True)
+    both = make_backbone('vit_tiny_patch16_384', pretrained=False, pool='both').eval()
+    x = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    both.net.vit.load_state_dict(bb.net.state_dict())
+    with torch.no_grad(): one,two = bb(x),both(x)
+    assert bb.size == both.size == 224 and (both.dim, both.plain, two.shape) == (384, 384, (2, 384)) and torch.allclose(one, two[:,:192], atol=1e-5)
+    with torch.no_grad(): patches = bb.net.forward_features(((x.float()/255 - bb.mean)/bb.std))[:,1:].mean(1)
+    assert torch.allclose(two[:,192:], patches, atol=1e-4)
+
+def test_pinned_weights(tmp_path):
+    (tmp_path/'efficientnet-lite0-57934424.pth').write_bytes(b'something else')
+    with pytest.raises(OSError, match='not what its authors published'): load_weights(TinyNet(), tmp_path/'efficientnet-lite0-57934424.pth')
+
+def test_download_of_resnet():
+    "The path that no test machine can go: a stand-in delivers, then fails"
+    state = {**make_backbone('resnet50', pretrained=False).net.state_dict(), 'fc.weight':torch.zeros(1000, 2048), 'fc.bias':torch.zeros(1000)}
+    with mock.patch('torchvision.models._api.load_state_dict_from_url', return_value=state) as fetch: bb = make_backbone('resnet50')
+    assert bb.frozen and bb.classifier.weight.shape == (1000, 2048) and fetch.call_args.kwargs['check_hash'] and fetch.call_args.kwargs['weights_only']
+    with mock.patch('torchvision.models._api.load_state_dict_from_url', side_effect=TimeoutError('timed out')), pytest.raises(OSError, match='--backbone-weights') as e: make_backbone('resnet50')
+    assert one_line(e)

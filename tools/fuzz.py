@@ -1,8 +1,8 @@
-"Feed the project damaged files for as long as you like: `python tools/fuzz.py images --minutes 60`. A signal, a hang or a traceback is reported with the number of its case and its bytes are kept."
+"Feed the project damaged files for as long as you like: `python tools/fuzz.py images --minutes 60`, or `files` for models, checkpoints and caches. A signal, a hang or a traceback is reported with the number of its case and its bytes are kept."
 import argparse,importlib,os,resource,signal,subprocess,sys,tempfile,time,traceback
 from pathlib import Path
 
-TARGETS = {'images':'fuzz_images'} # a module with `Cases(seed, formats)`, which gives (name, bytes) for a number, and `check(file, number)`, which gives '' or a fault
+TARGETS = {'images':'fuzz_images', 'files':'fuzz_files'} # a module with `Cases(seed, formats)`, which gives (name, bytes) for a number, and `check(file, number)`, which gives '' or a fault
 BLOCK,PATIENCE,MEMORY = 500,20,8 # cases a worker, seconds of processor time a case, GB of addresses
 
 def work(target, seed, first, n, folder, formats):

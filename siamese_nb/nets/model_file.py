@@ -98,7 +98,7 @@ def save_model(
     for k,v in bb.state_dict().items():
         if bb.origin.get(k) != now[k]: own[f'backbone.{k}'] = v.half() if k in small else v
     facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin),
-                 pool='both' if bb.dim != bb.plain else 'mean', transform=net.transform.to_dict(), head=net.head.config,
+                 pool=bb.pool, transform=net.transform.to_dict(), head=net.head.config,
                  dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different')
     facts = as_json(facts | (meta or {}))
     check_facts(file, facts)
