@@ -14,7 +14,7 @@ from siamese_nb.nets.features import *
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.evaluation.retrieval import retrieval
-from siamese_nb.apps.search import nearest
+from siamese_nb.evaluation.nearest import nearest
 from finetuning import finetuning
 from timing import python,row,seconds
 

@@ -8,10 +8,8 @@ __all__ = ['fit']
 # %% ../nbs/engineering/front_door.ipynb #9b0aa8d0
 from pathlib import Path
 
-from fastcore.basics import patch
-from .core import check_target, printable
+from .core import printable
 from .data_split import Items
-from .nets.model_file import save_model
 from .training.recipe import Recipe, read_recipe, to_dict
 from .apps.matcher import Matcher
 from .run import Job, RunFiles, choose_backbone, describe, learn, model_facts, read_items, run_id
@@ -51,13 +49,3 @@ def fit(
     model = Matcher(o.inputs.net, model_facts(results, o.trained, known) | dict(backbone=bb.name, dim=o.inputs.net.head.dim), device)
     model.evaluation,model.baseline,model.history,model.recipe,model.results = o.trained,o.frozen,o.history,o.recipe,results
     return model
-
-# %% ../nbs/engineering/front_door.ipynb #e8bcb2bd
-@patch
-def save(self:Matcher,
-    folder:str|Path # a folder, made if it is not there, or a file that ends in .safetensors
-)->Path: # the file
-    "Write the model, whole or not at all."
-    file = Path(folder).expanduser()
-    if file.suffix!='.safetensors': file = file/'model.safetensors'
-    return save_model(check_target(file), self.net, self.meta)

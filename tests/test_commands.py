@@ -38,7 +38,7 @@ def test_compare(place):
     a,b = place/'pics'/'a.png',place/'pics'/'b b.png'
     r = run('siamese_compare', place/'model', a, b, '--json')
     out = json.loads(r.stdout)
-    assert r.returncode==0 and list(out)==['a', 'b', 'distance', 'threshold', 'same', 'p_same', 'error_rate']
+    assert r.returncode==0 and list(out)==['a', 'b', 'distance', 'threshold', 'same', 'p_same', 'error_rate', 'measured_on']
     assert (out['a'], out['b'], out['threshold'], out['error_rate'])==(str(a), str(b), .5, .1)
     assert out['same']==(out['distance']<.5) and np.isclose(out['p_same'], 1/(1+np.exp(8*out['distance']-4)))
 
@@ -79,7 +79,10 @@ def test_plain_text(call):
 
 @pytest.mark.parametrize('name,args,words', [
     ('siamese_compare', ('nowhere', 'a', 'b'), ('no model', 'nowhere')),
-    ('siamese_compare', ('model', 'pics/a.png'), ('required', '--help')),
+    ('siamese_compare', ('pics/a.png',), ('1 words', 'two images')),
+    ('siamese_compare', ('model', '', 'pics/a.png'), ('empty',)),
+    ('siamese_compare', ('model', 'pics/a.png', 'pics/a.png', '--jsno'), ('did you mean --json',)),
+    ('siamese_embed', ('model', 'pics', 'never.csv'), ('.npz or .parquet',)),
     ('siamese_search', ('model', 'pics/a.png', 'nowhere'), ('no folder', 'nowhere')),
     ('siamese_search', ('model', 'pics/a.png', 'pics', '--k=0'), ('k is 0',)),
     ('siamese_search', ('model', 'pics/a.png', 'pics', '-k', 'two'), ('-k', 'two')),
