@@ -22,7 +22,6 @@ from ..nets.devices import *
 from ..nets.runtime import *
 from ..nets.features import *
 from ..nets.model_file import *
-from ..evaluation.normalise import LocalScale
 from .index import *
 from .search import *
 
@@ -38,14 +37,13 @@ class Matcher:
         self.device = get_device(device)
         self.net,self.meta,self.key = net.to(self.device).eval(),meta,key
         self.threshold,self.dim = float(meta['threshold']),int(meta['dim'])
-        self.scale = None if net.cohort is None else LocalScale(net.cohort) # normalises distances
         self.indexed = None # the folder that `search` looks in
         self.fast = None # a faster copy of the backbone, made when it is first needed
 
     def __repr__(self):
         return f"{self.meta.get('name', 'model')}: {self.meta.get('backbone')}, {self.dim} numbers an image, same below {self.threshold:.3f}"
 
-# %% ../../nbs/further/compare.ipynb #a0a19852
+# %% ../../nbs/further/compare.ipynb #db4f221b
 @patch(as_prop=True)
 def error_rate(self:Matcher)->float|None:
     "Share of the test pairs that this threshold judged wrongly; None where that is not known"
@@ -70,7 +68,7 @@ def p_same(self:Matcher,
     least = 1/((n if isinstance(n, int) and n>0 else 1000)+2)
     return float(np.clip(p_same(d, ab), least, 1-least))
 
-# %% ../../nbs/further/compare.ipynb #5334beed
+# %% ../../nbs/further/compare.ipynb #75a47023
 GENERAL = Path(__file__).parents[1]/'general'/'model.safetensors' if '__file__' in globals() else Path('general')
 
 def from_hub(
@@ -157,8 +155,7 @@ def between(self:Matcher,
     eb:np.ndarray # as many
 ): # distances (n,) or a number
     "The distances of embeddings, as this model measures them."
-    d = np.linalg.norm(ea-eb, axis=-1)
-    return d if self.scale is None else self.scale(d, self.scale.scale(ea), self.scale.scale(eb))
+    return np.linalg.norm(ea-eb, axis=-1)
 
 @patch
 def distance(self:Matcher,
@@ -297,7 +294,7 @@ def siamese_search(
     print(json_text(r) if json else '\n'.join(lines))
     return r
 
-# %% ../../nbs/further/compare.ipynb #68dcb3e4
+# %% ../../nbs/further/compare.ipynb #ab01d0e4
 def check_out(
     out:str # a file to write
 )->Path:

@@ -7,7 +7,6 @@ __all__ = ['Pictures', 'small_copy', 'png', 'tail_of_name', 'Matches', 'Index']
 
 # %% ../../nbs/further/search.ipynb #e9711738
 import io,os
-from functools import cached_property
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -90,7 +89,7 @@ class Matches(list):
 class Index:
     "The embeddings of a folder's images, brought up to date and kept in the user's cache."
     def __init__(self,
-        model, # what embeds: has `embed`, `embed_some`, `dim`, `threshold`, `scale` and `key`; with an empty key nothing is kept
+        model, # what embeds: has `embed`, `embed_some`, `dim`, `threshold` and `key`; with an empty key nothing is kept
         folder:str, # images, flat or nested
         progress:bool=True, # a bar, when it takes longer than a second
         keep:bool=True # write the table to disk?
@@ -110,9 +109,6 @@ class Index:
     def __repr__(self):
         return '; '.join([f'{len(self):,} images in {printable(self.folder.name)}', *filter(None, [skipped_line(self.skipped), self.note])])
 
-    @cached_property
-    def scales(self): return None if self.model.scale is None else self.model.scale.scale(self.e)
-
 # %% ../../nbs/further/search.ipynb #6eec860d
 @patch
 def search(self:Index,
@@ -124,8 +120,7 @@ def search(self:Index,
     if not one_image(query): raise ValueError('search for one image at a time: these are several')
     e = self.model.embed(query, progress=False) if e is None else e
     me = os.path.realpath(query) if is_path(query) else None
-    d,rows = nearest(e[None], self.e, k+1, scale=self.scales)
-    if self.scales is not None: d = d/self.model.scale.scale(e)**.5
+    d,rows = nearest(e[None], self.e, k+1)
     found = [dict(path=str(self.folder/self.paths[i]), distance=float(o), same=bool(o<self.model.threshold))
              for o,i in zip(d[0], rows[0])]
     return Matches(query, [r for r in found if not me or os.path.realpath(r['path'])!=me][:k], self.folder)
