@@ -16,7 +16,7 @@ from importlib.util import find_spec
 
 # %% ../nbs/engineering/cli.ipynb #19ca6643
 MODULES = dict(siamese_run='run', siamese_compare='apps.matcher', siamese_search='apps.matcher',
-               siamese_embed='apps.matcher', siamese_audit='apps.audit')
+               siamese_embed='apps.matcher', siamese_audit='apps.audit', siamese_calibrate='apps.calibrate')
 
 EXAMPLES = dict(
     siamese_run="""siamese_run my_photos --epochs 20       # my_photos/cat/1.jpg, my_photos/dog/2.jpg, …
@@ -233,6 +233,7 @@ def siamese_compare(): start('siamese_compare')
 def siamese_search(): start('siamese_search')
 def siamese_embed(): start('siamese_embed')
 def siamese_audit(): start('siamese_audit')
+def siamese_calibrate(): start('siamese_calibrate')
 
 # %% ../nbs/engineering/cli.ipynb #506fbf78
 def main(
