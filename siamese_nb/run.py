@@ -35,6 +35,7 @@ from .nets.model_file import *
 from .train import *
 from .training.recipes import *
 from .training.inputs import *
+from .training.finetune import *
 from .training.recipe import *
 from .eval import *
 from .evaluation.caveats import *
@@ -328,7 +329,7 @@ def write_run(
     kept = history.table().assign(kept=[i==history.best for i in range(len(history))])
     write_csv(weights/'history.csv', list(kept), kept.itertuples(index=False))
     classes = [] if job.pairs else sorted({l for l,p in zip(items.labels, split) if p=='train'})
-    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes))
+    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes), half=hasattr(history, 'tuned'))
     save_graphs(graphs, items, trained, frozen, split, history, run=results['run'])
     results['seconds']['total'] = time.perf_counter()-start
     save_results(graphs/'results.json', results)
@@ -367,8 +368,9 @@ def learn(
     early = early_warnings(job, inputs.items, split, drawn, frozen)
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
     same = dict(backbone=bb.name, seed=job.seed, images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
-    history = train_inputs(inputs, split, recipe, pairs=drawn if job.pairs else None, epochs=job.epochs, seed=job.seed,
-                           out=out, resume=job.resume, device=job.device, about=same)
+    history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs, job.workers, job.data!='digits',
+                         seed=job.seed, out=out, resume=job.resume, device=job.device, about=same)
+    if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
     return Learned(inputs, split, drawn, recipe, history, trained, untrained, [*before[0].notes, *early],

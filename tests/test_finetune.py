@@ -1,0 +1,150 @@
+"Fine-tuning: what moves, what is stored, and whether an interruption leaves a trace."
+from dataclasses import replace
+import numpy as np
+import pytest
+import torch
+from siamese_nb.data_split import get_digits
+from siamese_nb.model import Head
+from siamese_nb.nets.heads import Heads
+from siamese_nb.nets.backbones import chain, freeze, last_step, make_backbone
+from siamese_nb.nets.model_file import load_model, save_model
+from siamese_nb.train import embed_rows
+from siamese_nb.training.finetune import FoldedConv, blend, fine_tune, fold_norms, learned, open_backbone, source, train_views, train_with
+from siamese_nb.training.fit import Callback
+from siamese_nb.training.inputs import computed_head, make_head, read_inputs
+from siamese_nb.training.recipe import KNOWN, NEW
+from torch import nn
+
+digits = get_digits()
+some = digits.take(np.concatenate([np.flatnonzero(digits.y==c)[:12] for c in range(6)]))
+split = np.array((['train']*8+['valid']*2+['test']*2)*6)
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch): monkeypatch.setenv('SIAMESE_NB_CACHE', str(tmp_path/'cache'))
+
+def task(new=False, name='tiny', size=16):
+    torch.manual_seed(0)
+    bb = make_backbone(name, pretrained=False)
+    bb.size = size
+    freeze(bb)
+    head = computed_head(bb) if new else Heads([Head(bb.plain, dropout=.3) for _ in range(2)])
+    return read_inputs(some, bb, head)
+
+class Interrupt(Callback):
+    "Stops after an epoch is saved, as Ctrl-C would"
+    def __init__(self, after): self.after = after
+    def epoch(self, run):
+        if run.epoch == self.after: raise KeyboardInterrupt
+
+def run(inputs, out, **kw):
+    return train_with(inputs, split, replace(KNOWN, finetune='last'), epochs=3, seed=1, mirror=False, out=out, k=4, **kw)
+
+def test_kill_and_resume_give_the_same_weights(tmp_path):
+    whole,cut = task(),task()
+    run(whole, tmp_path/'a')
+    with pytest.raises(KeyboardInterrupt): run(cut, tmp_path/'b', callbacks=[Interrupt(2)])
+    again = task()
+    history = run(again, tmp_path/'b', resume=True)
+    assert [r['epoch'] for r in history] == [0, 1, 2, 3]
+    for part in ('backbone', 'head'):
+        a,b = (getattr(i.net, part).state_dict() for i in (whole, again))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    assert torch.equal(whole.x, again.x)
+    assert {f.name for f in (tmp_path/'b').iterdir()} >= {'last.ckpt', 'best.ckpt', 'history.csv'}
+
+def test_resume_refuses_another_training(tmp_path):
+    run(task(), tmp_path)
+    with pytest.raises(ValueError, match='finetune=last, now finetune=all'):
+        train_with(task(), split, replace(KNOWN, finetune='all'), epochs=3, seed=1, mirror=False, out=tmp_path, resume=True, k=4)
+
+def test_only_the_last_stage_moves_and_norms_stay(tmp_path):
+    inputs = task()
+    before = {k:v.clone() for k,v in inputs.net.backbone.state_dict().items()}
+    run(inputs, tmp_path)
+    moved = {k for k,v in inputs.net.backbone.state_dict().items() if not torch.equal(v, before[k])}
+    steps = chain(inputs.net.backbone)
+    at = last_step(inputs.net.backbone, steps)
+    last = {id(p) for m in steps[at:] for p in m.parameters()}
+    named = {n for n,p in inputs.net.backbone.named_parameters() if id(p) in last and p.ndim > 1}
+    assert moved == named and inputs.net.backbone.frozen
+
+def test_model_file_holds_what_was_measured(tmp_path):
+    inputs = task()
+    run(inputs, tmp_path)
+    file = save_model(tmp_path/'m.safetensors', inputs.net, {})
+    net,_ = load_model(file)
+    pixels = torch.stack([inputs.net.transform(torch.from_numpy(np.asarray(some.open(i).convert('RGB')).copy()).permute(2,0,1)) for i in range(4)])
+    assert torch.equal(net.embed(pixels), inputs.net.eval().embed(pixels))
+
+def test_stored_maps_and_pictures_agree():
+    inputs = task()
+    last = open_backbone(inputs.net.backbone, 'last')
+    a,b = source(inputs, 'last').features(),source(inputs, 'all').features()
+    assert last and type(source(inputs, 'last')).__name__ == 'Maps' and type(source(inputs, 'all')).__name__ == 'Pictures'
+    assert (a-b).abs().max() < .02*b.abs().max()
+
+@pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'vit_tiny_patch16_224'])
+def test_any_backbone(name, tmp_path):
+    "Chains are cut; what is none learns from pictures, its last blocks"
+    bb = freeze(make_backbone(name, pretrained=False))
+    total = sum(p.numel() for p in bb.parameters())
+    open_backbone(bb, 'last')
+    learns = sum(p.numel() for p in bb.parameters() if p.requires_grad)
+    assert .2*total < learns < .8*total and not any(p.requires_grad for m in bb.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
+    assert bool(chain(bb)) == (not name.startswith('vit'))
+
+def test_folded_is_the_same_function_and_gradient():
+    bb = freeze(make_backbone('resnet18', pretrained=False))
+    for m in bb.modules():
+        if isinstance(m, nn.BatchNorm2d): m.running_mean.normal_(), m.running_var.uniform_(.5, 2)
+    stage = nn.Sequential(*chain(bb)[last_step(bb, chain(bb)):]).eval()
+    for m in stage.modules():
+        if isinstance(m, nn.Conv2d): m.weight.requires_grad_(True)
+    folded,x = fold_norms(stage),torch.randn(2, 512, 7, 7)
+    assert any(isinstance(m, FoldedConv) for m in folded.modules())
+    grads = []
+    for net in (stage, folded):
+        w = next(p for p in net.parameters() if p.requires_grad)
+        w.grad = None
+        y = net(x)
+        y.square().sum().backward()
+        grads.append((y.detach(), w.grad.clone()))
+    assert torch.allclose(grads[0][0], grads[1][0], atol=1e-3) and torch.allclose(grads[0][1], grads[1][1], rtol=1e-2, atol=1e-2)
+
+def test_pairs_and_new_classes():
+    new = np.array(['train']*48+['valid']*24)
+    inputs = task(True)
+    history = fine_tune(inputs, new, True, epochs=2, mirror=False)
+    assert history.tuned['share'] in (0, .25, .5, .75, 1) and len(history.tuned['merit']) == 5
+    rng,rows = np.random.default_rng(0),{'train':np.arange(48), 'valid':np.arange(48, 72)}
+    pairs = {}
+    for part,i in rows.items():
+        a,b = rng.permutation(i)[:20],rng.permutation(i)[:20]
+        same = np.arange(20) % 2 == 0
+        b[same] = [rng.choice(np.setdiff1d(np.flatnonzero(some.y==some.y[j]), [j])) for j in a[same]]
+        pairs[part] = a,b,(some.y[a] != some.y[b]).astype(int)
+    inputs = task(True)
+    inputs.net.head = make_head(inputs.net.backbone, replace(NEW, heads=1))
+    train_with(inputs, new, replace(NEW, heads=1, finetune='last'), epochs=1, pairs=pairs, mirror=False)
+    assert torch.isfinite(embed_rows(inputs.model, inputs.x)).all()
+
+def test_half_way_is_half_way():
+    bb = task().net.backbone
+    open_backbone(bb, 'last')
+    before = learned(bb)
+    after = {k:v+1 for k,v in before.items()}
+    blend(bb, before, after, .5)
+    now = learned(bb)
+    assert all(torch.equal(now[k], (before[k]+.5).half().float()) for k in now)
+    blend(bb, before, after, 0.)
+    assert all(torch.equal(v, before[k]) for k,v in learned(bb).items())
+
+def test_a_full_disk_means_pictures(monkeypatch):
+    import siamese_nb.training.finetune as ft
+    monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=1000)))
+    inputs = task()
+    open_backbone(inputs.net.backbone, 'last')
+    assert type(source(inputs, 'last')).__name__ == 'Pictures'
+
+def test_views_of_training():
+    assert train_views(('squash', 'crop')) == ('squash', 'crop', 'squash+flip', 'crop+flip') and train_views(('squash',), False) == ('squash',)
