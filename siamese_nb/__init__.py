@@ -21,7 +21,7 @@ The rooms behind it:
 """
 __version__ = "0.1.0"
 
-_where = {'fit':'front_door', 'load':'apps.matcher', 'Items':'data_split', 'Recipe':'training.recipe', 'siamese_run':'run'}
+_where = {'fit':'front_door', 'load':'apps.calibrate', 'Items':'data_split', 'Recipe':'training.recipe', 'siamese_run':'run'}
 __all__ = list(_where)
 
 def __getattr__(name):

@@ -61,7 +61,7 @@ def p_same(self:Matcher,
     d:float # distance
 )->float|None: # None where the model was saved without a calibration
     "Probability that two images at distance `d` are of the same class, for even odds beforehand, bounded by the evidence."
-    from siamese_nb.eval import p_same
+    from siamese_nb.evaluation.probability import p_same
     ab = self.meta.get('calibration')
     if not ab: return None
     n = self.meta.get('calibration_pairs')
