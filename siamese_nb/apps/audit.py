@@ -6,7 +6,7 @@
 __all__ = ['FEWEST', 'KINDS', 'STYLE', 'neighbour_votes', 'confident_class', 'doubtful_labels', 'copy_groups', 'loneliness',
            'confusable', 'Audit', 'audit', 'audit_rows', 'audit_page', 'write_audit', 'audit_folder', 'siamese_audit']
 
-# %% ../../nbs/further/audit.ipynb #eff6d519
+# %% ../../nbs/further/audit.ipynb #cf010593
 import base64,html,io,json
 from dataclasses import dataclass,field
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..evaluation.nearest import nearest
 from .matcher import Matcher,indexed,load
 from .search import small_copy
 
-# %% ../../nbs/further/audit.ipynb #a8f7ebc0
+# %% ../../nbs/further/audit.ipynb #a59d3adb
 def neighbour_votes(
     e:np.ndarray, # embeddings (n, dim)
     y:np.ndarray, # class number of each image, (n,)
@@ -37,7 +37,7 @@ def neighbour_votes(
     for r in range(i.shape[1]): np.add.at(p, (np.arange(n), y[i[:, r]]), w[:, r])
     return p/np.maximum(p.sum(1, keepdims=True), 1e-9),i,counts
 
-# %% ../../nbs/further/audit.ipynb #04b8b67b
+# %% ../../nbs/further/audit.ipynb #84772934
 def confident_class(
     p:np.ndarray, # probabilities of the classes, each image without its own vote, (n, classes)
     y:np.ndarray # class number of each image, (n,)
@@ -56,7 +56,7 @@ def doubtful_labels(
     n = int(((sure>=0)&(sure!=y)).sum())
     return np.argsort(p[np.arange(len(y)), y], kind='stable')[:n]
 
-# %% ../../nbs/further/audit.ipynb #6380d3e9
+# %% ../../nbs/further/audit.ipynb #b6727766
 def copy_groups(
     e:np.ndarray, # embeddings (n, dim)
     thumbs:np.ndarray=None, # groups by thumbnail, from `near_duplicates`; None: by embedding alone
@@ -95,7 +95,7 @@ def confusable(
     a,b = np.nonzero(np.triu(both, 1)>least)
     return sorted(((int(i), int(j), float(both[i, j])) for i,j in zip(a, b)), key=lambda o: -o[2])
 
-# %% ../../nbs/further/audit.ipynb #e261fb97
+# %% ../../nbs/further/audit.ipynb #dd913b60
 @dataclass
 class Audit:
     "What was found, worst first."
@@ -110,10 +110,10 @@ class Audit:
     def to_dict(self): return {k:getattr(self, k) for k in ('labels', 'outliers', 'copies', 'two_labels', 'confusable')}
     def __repr__(self):
         n = self.to_dict()
-        return (f"{printable(self.folder.name)}: {len(n['labels'])} labels in doubt, {len(n['outliers'])} outliers, {len(n['copies'])} groups of copies, "
+        return (f"{printable(self.folder.name or self.folder)}: {len(n['labels'])} labels in doubt, {len(n['outliers'])} outliers, {len(n['copies'])} groups of copies, "
                 f"{len(n['two_labels'])} of them under two labels, {len(n['confusable'])} pairs of classes hard to tell apart")
 
-# %% ../../nbs/further/audit.ipynb #ac1cddb4
+# %% ../../nbs/further/audit.ipynb #acbc19dd
 FEWEST = 4 # images that a class needs before its labels can be doubted
 
 def audit(
@@ -149,7 +149,7 @@ def _labels(out:Audit, e, paths, labels, classes, groups):
     out.labels = [dict(path=paths[i], label=classes[y[i]], suggested=classes[best[i]], score=round(float(p[i, y[i]]), 3)) for i in doubtful_labels(p, y)]
     out.confusable = [dict(classes=[classes[a], classes[b]], share=round(s, 3)) for a,b,s in confusable(p, y)]
 
-# %% ../../nbs/further/audit.ipynb #cb98cdeb
+# %% ../../nbs/further/audit.ipynb #2e070fa6
 KINDS = dict(labels='Labels in doubt', two_labels='One picture under two labels', outliers='Outliers', copies='Copies', confusable='Classes that are hard to tell apart')
 STYLE = ('<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}'
          '.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:9rem;font-size:12px;overflow-wrap:anywhere}img{max-width:9rem;max-height:7rem}'
@@ -170,7 +170,7 @@ def _figure(folder:Path, path:str, said:str)->str:
     text = '<br>'.join(html.escape(printable(o)) for o in (path, said) if o)
     return f'<figure><img alt="" src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"><figcaption>{text}</figcaption></figure>'
 
-# %% ../../nbs/further/audit.ipynb #7bca0539
+# %% ../../nbs/further/audit.ipynb #16a83992
 def _section(a:Audit, kind:str, most:int)->str:
     found = getattr(a, kind)
     said = {'labels':lambda o: f"{o['label']}? rather {o['suggested']}", 'outliers':lambda o: f"{o['score']:.2f} times as far as its neighbours"}
@@ -199,7 +199,7 @@ def write_audit(
     with atomic_write(out/'audit.html') as tmp: Path(tmp).write_text(audit_page(a), encoding='utf-8')
     return out/'audit.html'
 
-# %% ../../nbs/further/audit.ipynb #d060db8f
+# %% ../../nbs/further/audit.ipynb #f48384df
 def audit_folder(
     model:Matcher, # what embeds
     folder:str, # one sub-folder per class
