@@ -99,13 +99,14 @@ MAX_SIDE = 65_535 # pixels; longer images are refused
 PLUGINS = {'.heic':'pillow-heif', '.heif':'pillow-heif', '.hif':'pillow-heif'} # what reads them, where it is installed
 
 @cache
-def plug_in():
-    "Let Pillow read all that it and its plugins can; once is enough."
-    Image.init()
+def plug_in()->list: # names of formats
+    "Let Pillow read all that it and its plugins can; formats that know their files by the first bytes come first."
+    Image.preinit(); Image.init()
     try:
         from pillow_heif import register_heif_opener
         register_heif_opener()
     except ImportError: pass
+    return sorted((o for o in Image.ID if o not in BARRED), key=lambda o: not Image.OPEN[o][1])
 
 def image_extensions()->set: # lower-case endings, with the dot
     "File endings of every format that Pillow reads here, plugins included."
@@ -117,9 +118,8 @@ def find_format(
     f # open file
 )->Image.Image: # its header read, nothing decoded
     "The first format that knows the beginning of a file and can open it."
-    plug_in()
     head,why = f.read(16),''
-    for name in (o for o in Image.ID if o not in BARRED):
+    for name in plug_in():
         opens,knows = Image.OPEN[name]
         sure = knows(head) if knows else None
         if sure is False or isinstance(sure, str): continue
