@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['WHITES', 'TURNS', 'BARRED', 'MAX_PIXELS', 'MAX_SIDE', 'PLUGINS', 'SHRINK', 'PAD', 'SHAPES', 'grey_range',
-           'scale_grey', 'deep_colours', 'upright', 'to_rgb', 'plug_in', 'image_extensions', 'find_format', 'fit',
-           'short_of', 'why_not', 'one_line', 'open_image', 'as_tensor', 'resize', 'squash', 'crop', 'mean_colour',
-           'pad', 'Transform', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader', 'is_path',
-           'one_image', 'to_pil']
+           'scale_grey', 'deep_colours', 'upright', 'to_rgb', 'plug_in', 'image_extensions', 'find_format',
+           'check_sides', 'short_of', 'why_not', 'one_line', 'open_image', 'as_tensor', 'resize', 'squash', 'crop',
+           'mean_colour', 'pad', 'Transform', 'read_file', 'read_image', 'ItemViews', 'readable', 'view_loader',
+           'is_path', 'one_image', 'to_pil']
 
 # %% ../../nbs/engineering/images.ipynb #05c85101
 import os,stat,struct,sys,threading,warnings
@@ -133,7 +133,7 @@ def find_format(
 # %% ../../nbs/engineering/images.ipynb #06077c46
 SHRINK = 3 # a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
 
-def fit(
+def check_sides(
     img:Image.Image, # opened, not decoded
     least:int|None=None, # no side needs to be longer than this
     most:int=MAX_PIXELS # pixels
@@ -201,7 +201,7 @@ def _decode(f, least, most)->Image.Image:
     need = 2**30 # bytes, before the size is known
     try:
         img = find_format(f)
-        fit(img, least, most)
+        check_sides(img, least, most)
         need = 16*img.width*img.height+2**26
         deep = img.mode in ('RGB','RGBA') and any(';16' in str(t.args) for t in img.tile)
         img.load()
