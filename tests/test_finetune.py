@@ -80,7 +80,7 @@ def test_stored_maps_and_pictures_agree():
     inputs = task()
     last = open_backbone(inputs.net.backbone, 'last')
     a,b = source(inputs, 'last').features(),source(inputs, 'all').features()
-    assert last and type(source(inputs, 'last')).__name__ == 'Maps' and type(source(inputs, 'all')).__name__ == 'Pictures'
+    assert last and type(source(inputs, 'last')).__name__ == 'Maps' and type(source(inputs, 'all')).__name__ == 'WholePictures'
     assert (a-b).abs().max() < .02*b.abs().max()
 
 @pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'vit_tiny_patch16_224'])
@@ -144,7 +144,7 @@ def test_a_full_disk_means_pictures(monkeypatch):
     monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=1000)))
     inputs = task()
     open_backbone(inputs.net.backbone, 'last')
-    assert type(source(inputs, 'last')).__name__ == 'Pictures'
+    assert type(source(inputs, 'last')).__name__ == 'WholePictures'
 
 def test_views_of_training():
     assert train_views(('squash', 'crop')) == ('squash', 'crop', 'squash+flip', 'crop+flip') and train_views(('squash',), False) == ('squash',)

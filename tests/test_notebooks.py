@@ -37,3 +37,10 @@ def test_runs_without_the_project(fn): # on Colab and Kaggle there is the notebo
     for src in cells(fn, 'code'):
         if '../graphs' in src and '#| caltech' not in src: assert 'is_dir()' in src, f'what if there is no such folder?\n{src}'
         assert 'nbdev_export' not in src or fn.stem=='speed', 'running a notebook must not rewrite the package'
+
+def test_every_notebook_is_in_the_sidebar():
+    import yaml
+    nbs = Path(__file__).parents[1]/'nbs'
+    side = yaml.safe_load((nbs/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
+    named = [c['href'] for o in side for c in o.get('contents', [o]) if c['href'].endswith('.ipynb')]
+    assert sorted(named)==sorted(o.relative_to(nbs).as_posix() for o in notebooks)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RELUS', 'RATES', 'FoldedConv', 'join_steps', 'fold_norms', 'Rows', 'Flat', 'map_file', 'stored_maps', 'Tail', 'Views',
-           'photo_jitter', 'rates', 'open_backbone', 'train_views', 'Maps', 'Pictures', 'source', 'FeatureCheck',
+           'photo_jitter', 'rates', 'open_backbone', 'train_views', 'Maps', 'WholePictures', 'source', 'FeatureCheck',
            'tune', 'learned', 'blend', 'choose_share', 'driver', 'fine_tune', 'train_with', 'tuned_line']
 
 # %% ../../nbs/engineering/finetune.ipynb #502232d8
@@ -254,7 +254,7 @@ class Maps:
 
     def close(self): self.file.unlink(missing_ok=True)
 
-class Pictures:
+class WholePictures:
     "Training from pictures, read anew each time: the whole network is computed."
     def __init__(self,
         inputs:Inputs, # its backbone learns
@@ -287,17 +287,17 @@ def source(
     device=None, # where the arithmetic happens
     workers:int=0, # threads that read and embed
     mirror:bool=True # train on mirror images too?
-)->Maps|Pictures:
+)->Maps|WholePictures:
     "Stored maps where the network is a chain with a frozen front and the disk has room, else pictures."
     bb,views = inputs.net.backbone,2*len(inputs.net.transform.views)
     steps = chain(bb) if what == 'last' else []
     at = last_step(bb.eval(), steps) if steps else 0
     rest = device,workers,mirror
-    if not at: return Pictures(inputs, *rest)
+    if not at: return WholePictures(inputs, *rest)
     with torch.no_grad(): one = nn.Sequential(*steps[:at])(torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
     cache_dir().mkdir(parents=True, exist_ok=True)
     fits = 2*one*views*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
-    return Maps(inputs, steps, at, *rest) if fits else Pictures(inputs, *rest)
+    return Maps(inputs, steps, at, *rest) if fits else WholePictures(inputs, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
 class FeatureCheck:
@@ -311,7 +311,7 @@ class FeatureCheck:
 
 def tune(
     inputs:Inputs, # its head is trained, its backbone opened
-    src:Maps|Pictures, # what is read
+    src:Maps|WholePictures, # what is read
     last:list[nn.Module], # steps of the last stage
     split:np.ndarray, # part of each image
     new_classes:bool=False, # will the network be used on classes that it has not met?
@@ -354,7 +354,7 @@ def blend(
 
 def choose_share(
     inputs:Inputs, # its backbone stands at `after`
-    src:Maps|Pictures, # what is read
+    src:Maps|WholePictures, # what is read
     before:dict, # weights before fine-tuning
     after:dict, # and after it
     split:np.ndarray, # part of each image
