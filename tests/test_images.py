@@ -114,7 +114,7 @@ def test_damaged_exif_does_not_cost_the_picture(picture, tmp_path):
         b = bytearray(whole)
         for k in rng.integers(at, at+60, 3): b[k] = rng.integers(256)
         (tmp_path/'x.jpg').write_bytes(b)
-        read += read_file(tmp_path/'x.jpg', 64).shape in ((3,600,400),(3,400,600),(3,300,200),(3,200,300))
+        read += read_file(tmp_path/'x.jpg', 64).shape in ((3,450,300),(3,300,450))
     assert read==60
 
 @pytest.mark.parametrize('w,h', [(1,100_000_000),(70_000,1)])
