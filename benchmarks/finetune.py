@@ -7,7 +7,7 @@ import torch
 from fastcore.script import call_parse
 from siamese_nb.data.datasets import *
 from siamese_nb.data_split import *
-from siamese_nb.eval import draw_pairs
+from siamese_nb.pairs import draw_pairs
 from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.nets.backbones import *
 from siamese_nb.train import embed_rows

@@ -6,7 +6,7 @@ from fastcore.script import call_parse
 from siamese_nb import run
 from siamese_nb.core import read_csv
 from siamese_nb.data.datasets import get_items
-from siamese_nb.eval import draw_pairs
+from siamese_nb.pairs import draw_pairs
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.nets.features import extract
 from siamese_nb.nets.model_file import load_model

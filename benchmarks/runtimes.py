@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from fastcore.script import call_parse
 from torch.fx.experimental.optimization import fuse
-from siamese_nb.data.folders import open_image
+from siamese_nb.data.images import open_image
 from siamese_nb.data.images import as_tensor,squash
 from siamese_nb.nets.backbones import make_backbone
 
