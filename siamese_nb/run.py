@@ -355,11 +355,12 @@ def learn(
     items:Items, # a table of images
     bb:Backbone, # whose features are used
     say=print, # who is told: a function of one line
+    before:tuple|None=None, # items, split and pairs from `split_and_pairs`, where that was asked already
     out:Path|None=None # folder for checkpoints; None: nowhere
 )->Learned:
     "Split, pairs, reading, training, evaluation"
     told = len(items.notes)
-    before = split_and_pairs(job, items) # nothing to pair? Say so before the long part
+    before = before or split_and_pairs(job, items) # nothing to pair? Say so before the long part
     for o in before[0].notes[told:]: say(o)
     recipe = job.recipe_for(bb)
     inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views, job.device, job.workers)
@@ -385,9 +386,9 @@ def run_job(
     again:dict # options for the command that makes the run again
 )->dict: # as in results.json
     "Learn, and put it in writing"
-    start = time.perf_counter()
+    start,before = time.perf_counter(),split_and_pairs(job, items) # nothing to pair? Say so before anything is written
     print(items, *items.notes, f'backbone: {bb.why}', *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n', flush=True)
-    o = learn(job, items, bb, lambda line: print(line, flush=True), job.files.work)
+    o = learn(job, items, bb, lambda line: print(line, flush=True), before, job.files.work)
     results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history, run=run_id(job, o.inputs, o.split, o.pairs),
                        early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
     write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results, repeat_command(results, **again), start)
