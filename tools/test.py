@@ -30,7 +30,7 @@ def in_sync():
         for o in ('settings.ini', 'setup.py', 'pyproject.toml', 'README.md'): shutil.copy(root/o, tmp)
         shutil.copytree(cfg.nbs_path, tmp/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
         (tmp/'siamese_nb').mkdir()
-        shutil.copy(cfg.lib_path/'__init__.py', tmp/'siamese_nb')
+        for o in ('__init__.py', '__main__.py'): shutil.copy(cfg.lib_path/o, tmp/'siamese_nb') # written by hand
         for cmd in ('nbdev_export', 'nbdev_clean'):
             rc,out = sh(cmd, cwd=tmp)
             if rc: return rc,out
