@@ -9,8 +9,9 @@ from siamese_nb.model import Head,SiameseNet
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.apps.identify import Gallery,load_gallery
 from siamese_nb.apps.index import index_file,read_index,write_index
-from siamese_nb.apps.matcher import Matcher,check_out,load,siamese_embed
+from siamese_nb.apps.matcher import Matcher,load,siamese_embed
 from siamese_nb.apps.search import Index
+from siamese_nb.apps.vectors import check_out,vector_facts,vector_table,write_table
 
 META = dict(name='noise', threshold=.5, calibration=[-40., 20.], error_rate=.1, dim=128)
 
@@ -167,12 +168,39 @@ def test_parquet(model, pics, tmp_path, monkeypatch):
     assert t['why'].null_count==24 and t['vector'].null_count==1 and str(t.schema.field('vector').type)=='fixed_size_list<element: float>[128]'
     assert t.schema.metadata[b'dim']==b'128' and float(t.schema.metadata[b'threshold'])==.5
 
+def test_lance(model, pics, tmp_path, monkeypatch):
+    "The same table as Parquet; replaced whole, and only what is a Lance data set"
+    lance,pq = pytest.importorskip('lance'),pytest.importorskip('pyarrow.parquet')
+    (pics/'0'/'cut.png').write_bytes(b'\x89PNG')
+    monkeypatch.setattr('siamese_nb.apps.matcher.load', lambda *a, **k: model)
+    for ending in ('parquet', 'lance', 'lance'): siamese_embed('m', str(pics), str(tmp_path/f'v.{ending}'))
+    t = lance.dataset(tmp_path/'v.lance').to_table()
+    assert t.equals(pq.read_table(tmp_path/'v.parquet')) and t.num_rows==25 and t.schema.metadata[b'dim']==b'128'
+    def full(*a, **k): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(lance, 'write_dataset', full)
+    with pytest.raises(OSError, match='No space'): write_table(t.slice(0, 3), tmp_path/'v.lance')
+    assert lance.dataset(tmp_path/'v.lance').count_rows()==25 and sorted(o.name for o in tmp_path.glob('*v.*'))==['v.lance', 'v.parquet']
+    (tmp_path/'link.lance').symlink_to(tmp_path/'v.lance')
+    (tmp_path/'photos.lance').mkdir()
+    for name in ('link.lance', 'photos.lance'):
+        with pytest.raises(OSError, match=name): check_out(tmp_path/name)
+
+def test_vectors_of_a_table(model):
+    "A row of not-a-number is a null, not a zero; names that are no text are spelled out"
+    pytest.importorskip('pyarrow')
+    e = np.ones((3, 128), np.float32)
+    e[1] = np.nan
+    t = vector_table(['a/1.png', 'a/2.png', '\udce9.png'], e, vector_facts(model), ['x', '', 'y'], [None, 'too large', None])
+    assert [v is None for v in t['vector'].to_pylist()]==[False, True, False] and t['digest'].to_pylist()==['x', None, 'y']
+    assert t['label'].to_pylist()==['a', 'a', None] and t['path'].to_pylist()[2].isprintable()
+
 def test_missing_extras_are_one_line(model, monkeypatch, tmp_path):
     "Fault 25"
-    import siamese_nb.apps.export as export,siamese_nb.apps.matcher as matcher
-    for m in (export, matcher): monkeypatch.setattr(m, 'find_spec', lambda name: None)
+    import siamese_nb.apps.export as export,siamese_nb.apps.matcher as matcher,siamese_nb.apps.vectors as vectors
+    for m in (export, matcher, vectors): monkeypatch.setattr(m, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'siamese_nb\[onnx\]'"): export.export_onnx(model, tmp_path/'m.onnx')
-    with pytest.raises(ImportError, match='pyarrow'): check_out(tmp_path/'v.parquet')
+    for ending in ('parquet', 'lance'):
+        with pytest.raises(ImportError, match=rf"pip install 'siamese_nb\[{ending}\]'"): check_out(tmp_path/f'v.{ending}')
     with pytest.raises(ImportError, match='huggingface_hub'): load('hf://a/b')
 
 def test_gallery_file(model, tmp_path, pics):

@@ -82,7 +82,7 @@ def test_plain_text(call):
     ('siamese_compare', ('pics/a.png',), ('1 words', 'two images')),
     ('siamese_compare', ('model', '', 'pics/a.png'), ('empty',)),
     ('siamese_compare', ('model', 'pics/a.png', 'pics/a.png', '--jsno'), ('did you mean --json',)),
-    ('siamese_embed', ('model', 'pics', 'never.csv'), ('.npz or .parquet',)),
+    ('siamese_embed', ('model', 'pics', 'never.csv'), ('.npz, .parquet or .lance',)),
     ('siamese_search', ('model', 'pics/a.png', 'nowhere'), ('no folder', 'nowhere')),
     ('siamese_search', ('model', 'pics/a.png', 'pics', '--k=0'), ('k is 0',)),
     ('siamese_search', ('model', 'pics/a.png', 'pics', '-k', 'two'), ('-k', 'two')),

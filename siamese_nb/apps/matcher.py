@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GENERAL', 'Matcher', 'from_hub', 'model_file', 'load', 'in_chunks', 'said_p', 'Comparison', 'siamese_compare',
-           'json_text', 'indexed', 'siamese_search', 'check_out', 'vector_table', 'siamese_embed']
+           'json_text', 'indexed', 'siamese_search', 'siamese_embed']
 
 # %% ../../nbs/further/compare.ipynb #45e8e540
 import json,sys
@@ -24,6 +24,7 @@ from ..nets.features import *
 from ..nets.model_file import *
 from .index import *
 from .search import *
+from .vectors import check_out,index_table,write_table
 
 # %% ../../nbs/further/compare.ipynb #e5761ce4
 class Matcher:
@@ -294,46 +295,17 @@ def siamese_search(
     print(json_text(r) if json else '\n'.join(lines))
     return r
 
-# %% ../../nbs/further/compare.ipynb #ab01d0e4
-def check_out(
-    out:str # a file to write
-)->Path:
-    "ValueError or OSError, one line, before any work is done."
-    out = Path(out).expanduser()
-    if out.is_dir(): raise IsADirectoryError(f'{printable(out)} is a folder: give the name of a file to write, such as embeddings.npz')
-    if out.suffix not in ('.npz', '.parquet'): raise ValueError(f'{printable(out)} ends in {printable(out.suffix) or "nothing"}: it can end in .npz or .parquet')
-    if not out.parent.is_dir(): raise FileNotFoundError(f'no folder at {printable(out.parent)} to write {printable(out.name)} in: make it first')
-    if out.suffix=='.parquet' and not find_spec('pyarrow'): raise ImportError("a .parquet file needs pyarrow: pip install 'siamese_nb[parquet]'")
-    return check_target(out)
-
-def vector_table(
-    ix:Index # of a folder
-): # a pyarrow Table: path, digest, why, label, vector
-    "An index as other programs read it."
-    import pyarrow as pa
-    n,m = ix.model,len(ix.unread)
-    paths = [*ix.paths, *(p for p,_ in ix.unread)]
-    vector = pa.FixedSizeListArray.from_arrays(pa.array(ix.e.ravel(), pa.float32()), n.dim)
-    columns = dict(path=paths, digest=[*ix.digests, *[None]*m], why=[None]*len(ix)+[why for _,why in ix.unread],
-                   label=[p.split('/')[0] if '/' in p else None for p in paths],
-                   vector=pa.concat_arrays([vector, pa.nulls(m, vector.type)]))
-    columns = {k: v if k=='vector' else pa.array([None if o is None else printable(o) for o in v], pa.string()) for k,v in columns.items()}
-    about = dict(model=str(n.meta.get('name', 'model')), dim=str(n.dim), distance='euclidean', threshold=repr(n.threshold))
-    return pa.table(columns).replace_schema_metadata(about)
-
 # %% ../../nbs/further/compare.ipynb #188c8c99
 def siamese_embed(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
     source:str, # a folder of images, sub-folders included
-    out:str, # file to write: .npz (arrays `paths` and `embeddings`) or .parquet (path, digest, why, label, vector)
+    out:str, # file to write: .npz (arrays `paths` and `embeddings`), .parquet or .lance (path, digest, why, label, vector)
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Path: # the file
     "Embed a folder of images."
     out = check_out(out)
     ix = indexed(load(model, backbone_weights=backbone_weights), source, 'siamese_embed')
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
-    else:
-        import pyarrow.parquet as pq
-        with atomic_write(out) as tmp: pq.write_table(vector_table(ix), tmp)
+    else: write_table(index_table(ix), out)
     print(f'{len(ix):,} images, {ix.e.shape[1]} numbers each: {printable(out)}')
     return out
