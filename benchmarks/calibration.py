@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 from siamese_nb.data.folders import get_folder
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.evaluation.decision import *
+from siamese_nb.evaluation.decision import best_cut,calibrated
 from siamese_nb.evaluation.retrieval import retrieval
 from siamese_nb.nets.features import extract
 from siamese_nb.nets.model_file import load_model

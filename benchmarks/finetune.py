@@ -12,7 +12,9 @@ from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.nets.backbones import *
 from siamese_nb.train import embed_rows
 from siamese_nb.training.finetune import *
+from siamese_nb.training.finetune import train_with
 from siamese_nb.training.inputs import *
+from siamese_nb.training.inputs import make_head
 from siamese_nb.training.recipe import KNOWN,NEW
 
 def one(items, backbone, protocol, seed, epochs):

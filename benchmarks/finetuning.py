@@ -3,15 +3,18 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from siamese_nb.data.batches import *
+from siamese_nb.data.batches import TensorViews,on_device
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.devices import *
+from siamese_nb.nets.devices import autocast,best_device
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.train import *
 from siamese_nb.training.steps import constant,train_epoch
 from siamese_nb.training.fit import make_optimizer
 from siamese_nb.training.recipes import *
+from siamese_nb.training.recipes import jitter
 from timing import row,seconds
 
 def learner(name, last, device):

@@ -8,6 +8,7 @@ from siamese_nb.data.datasets import get_caltech101
 from siamese_nb.data.images import Transform
 from siamese_nb.eval import pair_distances
 from siamese_nb.evaluation.decision import *
+from siamese_nb.evaluation.decision import best_cut,best_of
 from siamese_nb.model import Head,SiameseNet
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.nets.features import extract

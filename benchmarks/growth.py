@@ -13,6 +13,7 @@ from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.training.recipes import *
 from siamese_nb.training.inputs import *
+from siamese_nb.training.inputs import make_head
 from siamese_nb.evaluation.retrieval import *
 from siamese_nb.evaluation.nearest import nearest
 from ratios import read_all,unit

@@ -11,6 +11,7 @@ from siamese_nb.data.images import *
 from siamese_nb.eval import equal_error_rate,pair_distances
 from siamese_nb.model import *
 from siamese_nb.nets.heads import *
+from siamese_nb.nets.heads import NamedHead
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.features import *
 from siamese_nb.training.new_classes import whiten

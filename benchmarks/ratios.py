@@ -11,6 +11,7 @@ from siamese_nb.nets.devices import autocast
 from siamese_nb.nets.runtime import *
 from siamese_nb.nets.heads import Dropout,Heads
 from siamese_nb.nets.features import *
+from siamese_nb.nets.features import embed_some
 from siamese_nb.loss import *
 from siamese_nb.training.all_pairs import *
 from siamese_nb.evaluation.retrieval import retrieval

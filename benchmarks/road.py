@@ -13,6 +13,7 @@ from siamese_nb.data.folders import *
 from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *
 from siamese_nb.data.batches import *
+from siamese_nb.data.batches import TensorViews
 from siamese_nb.model import *
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.heads import Heads
@@ -24,8 +25,11 @@ from siamese_nb.train import *
 from siamese_nb.training.steps import constant
 from siamese_nb.training.fit import *
 from siamese_nb.training.recipes import *
+from siamese_nb.training.recipes import torch_threads
 from siamese_nb.training.new_classes import *
+from siamese_nb.training.new_classes import train_new_classes
 from siamese_nb.training.inputs import *
+from siamese_nb.training.inputs import computed_head,make_head
 from siamese_nb.eval import pair_distances
 from siamese_nb.pairs import draw_pairs
 from siamese_nb.evaluation.evaluate import evaluate

@@ -10,6 +10,7 @@ from siamese_nb.data.images import *
 from siamese_nb.pairs import draw_pairs
 from siamese_nb.nets.backbones import *
 from siamese_nb.training.inputs import *
+from siamese_nb.training.inputs import make_head
 from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.run import frozen_embeddings
 from siamese_nb.train import embed_rows

@@ -12,14 +12,17 @@ from siamese_nb.data.folders import *
 from siamese_nb.data.images import *
 from siamese_nb.eval import *
 from siamese_nb.evaluation.decision import *
+from siamese_nb.evaluation.decision import best_cut
 from siamese_nb.evaluation.retrieval import *
 from siamese_nb.nets.backbones import *
+from siamese_nb.nets.backbones import two_means
 from siamese_nb.nets.features import *
 from siamese_nb.nets.normalise import *
 from siamese_nb.model import *
 from siamese_nb.pairs import *
 from siamese_nb.training.inputs import computed_head
 from siamese_nb.training.new_classes import *
+from siamese_nb.training.new_classes import by_image,choose_setting,to_choose_from
 
 # Folders of Caltech-101 whose class ImageNet has, by that name, as kinds or as a part; matched by hand from the thousand names
 IMAGENET = dict(accordion='accordion', airplanes='airliner', ant='ant', barrel='barrel', beaver='beaver', binocular='binoculars', butterfly='monarch, admiral, …',

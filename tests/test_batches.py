@@ -6,6 +6,8 @@ from torch.utils.data import DataLoader
 
 from siamese_nb.data.batches import *
 
+from siamese_nb.data.batches import TensorViews,whole
+
 def nudge(x, generator): return x+torch.randn(x.shape, generator=generator)
 
 @pytest.mark.parametrize('method,n', [('spawn',1),('fork',2)])

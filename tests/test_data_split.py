@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from siamese_nb.data.tables import read_split
 from siamese_nb.data_split import *
+from siamese_nb.data_split import joined,linked,own_split
 
 def test_joined_is_what_walking_the_links_gives():
     rng = np.random.default_rng(0)

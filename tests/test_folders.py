@@ -9,6 +9,7 @@ from siamese_nb.core import printable
 from siamese_nb.data.copies import same_bytes
 from siamese_nb.data.folders import *
 from siamese_nb.data.images import *
+from siamese_nb.data.images import open_image,scale_grey
 
 def image(path, color='red', mode='RGB', **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from siamese_nb.core import Unreadable
 from siamese_nb.data import images
 from siamese_nb.data_split import Items
 from siamese_nb.data.images import *
+from siamese_nb.data.images import (as_tensor,image_extensions,mean_colour,one_image,open_image,
+    squash,to_pil,view_loader)
 
 XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
        b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')

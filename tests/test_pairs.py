@@ -7,6 +7,7 @@ import pytest
 from siamese_nb.data.labelled import read_labelled_pairs, read_pairs, save_pairs
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import *
+from siamese_nb.pairs import caption,sample_other,unique_pairs
 
 def race(y, k, same, rng):
     "All pairs of one kind, each with an exponential time at the rate at which it is drawn; the first k (Efraimidis and Spirakis 2006)"
