@@ -13,6 +13,7 @@ from siamese_nb.data.images import *
 from siamese_nb.eval import *
 from siamese_nb.evaluation.decision import *
 from siamese_nb.evaluation.decision import best_cut
+from siamese_nb.evaluation.evaluate import metrics
 from siamese_nb.evaluation.retrieval import *
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.backbones import two_means

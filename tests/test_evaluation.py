@@ -5,7 +5,7 @@ import torch
 from siamese_nb.evaluation.caveats import caveats, looks_reversed
 from siamese_nb.evaluation.evaluate import evaluate, gain, metrics, summary, who_varies
 from siamese_nb.evaluation.intervals import accuracy_interval, paired_intervals
-from siamese_nb.evaluation.retrieval import neighbours
+from siamese_nb.evaluation.nearest import neighbours
 from siamese_nb.loss import Contrastive
 from siamese_nb.report.curves import read_curves
 from siamese_nb.report.figures import crowded

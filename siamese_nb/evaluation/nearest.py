@@ -9,11 +9,14 @@ __all__ = ['nearest']
 import torch
 
 # %% ../../nbs/engineering/nearest.ipynb #7c229853
-def _candidates(q, e, half, k, skip):
-    "Rows of the `k` nearest by the product, in no order"
-    score = q@e.T-half # half the squared distance, turned round, but for a number that a query's rows share
+def half_square(e): return e.square().sum(1)/2
+
+def by_product(q, e, half, k, skip=None, in_order=False, table=None):
+    "Rows of the `k` nearest by the product, (len(q), k); `half` is `half_square(e)`, `table` room for the products"
+    score = torch.mm(q, e.T, out=None if table is None else table[:len(q)])
+    score -= half # half the squared distance, turned round, but for a number that a query's rows share
     if skip is not None: score[torch.arange(len(q), device=q.device), skip] = -torch.inf
-    return score.topk(k, dim=1, sorted=False).indices
+    return score.topk(k, dim=1, sorted=in_order).indices
 
 # %% ../../nbs/engineering/nearest.ipynb #8033674a
 def nearest(
@@ -27,13 +30,25 @@ def nearest(
     q,e = torch.as_tensor(q).detach().float(),torch.as_tensor(e).detach().float()
     skip = None if skip is None else torch.as_tensor(skip, device=e.device)
     n = len(e)-(skip is not None)
-    k,wide,half = max(0, min(k, n)),max(0, min(2*k+8, n)),e.square().sum(1)/2
+    k,wide,half = max(0, min(k, n)),max(0, min(2*k+8, n)),half_square(e)
     step,ds,rows = max(1, chunk//max(len(e), wide*e.shape[1], 1)),[q.new_zeros(0, k)],[torch.zeros(0, k, dtype=torch.long, device=q.device)]
     for i in range(0, len(q), step):
         part = q[i:i+step]
-        c = _candidates(part, e, half, wide, None if skip is None else skip[i:i+step]).sort(1).values
+        c = by_product(part, e, half, wide, None if skip is None else skip[i:i+step]).sort(1).values
         d = torch.linalg.vector_norm(e[c]-part[:,None], dim=2)
         d,order = d.sort(dim=1, stable=True)
         ds.append(d[:,:k])
         rows.append(c.gather(1, order)[:,:k])
     return torch.cat(ds),torch.cat(rows)
+
+# %% ../../nbs/engineering/nearest.ipynb #05ce7042
+def neighbours(
+    e, # embeddings, (n, dim), array or tensor
+    rows, # which images ask
+    k:int, # how many neighbours
+    chunk:int=2**22 # products at a time: bounds the memory
+)->torch.Tensor: # (rows, k) row numbers, nearest first, the query itself left out
+    "The `k` nearest other images, by the product."
+    e = torch.as_tensor(e).detach().float()
+    rows,half = torch.as_tensor(rows, device=e.device),half_square(e)
+    return torch.cat([by_product(e[o], e, half, k, o, in_order=True) for o in rows.split(max(1, chunk//len(e)))])

@@ -8,35 +8,16 @@ __all__ = ['retrieval', 'one_shot']
 # %% ../../nbs/further/retrieval.ipynb #77010f92
 import numpy as np
 import torch
+from .nearest import by_product, half_square
 
 # %% ../../nbs/further/retrieval.ipynb #97297a58
 def _codes(labels): return torch.as_tensor(np.unique(np.asarray(labels), return_inverse=True)[1])
 
-# %% ../../nbs/further/retrieval.ipynb #3948cd99
-def _with_norm(e): return torch.cat([e, -e.square().sum(1, keepdim=True)/2], 1)
-
-def _nearest(e, wide, rows, k, table=None):
-    "`neighbours`, with `wide` made beforehand by `_with_norm`; `table` is room for the distances"
-    score = torch.mm(torch.cat([e[rows], e.new_ones(len(rows), 1)], 1), wide.T, out=None if table is None else table[:len(rows)])
-    score[torch.arange(len(rows), device=e.device), rows] = -float('inf') # not the query itself
-    return score.topk(k, dim=1).indices
-
-def neighbours(
-    e, # embeddings, (n, dim), array or tensor
-    rows, # which images ask
-    k:int, # how many neighbours
-    chunk:int=2**22 # distances at a time: bounds the memory
-)->torch.Tensor: # (rows, k) row numbers, nearest first, the query itself left out
-    "The `k` nearest other images."
-    e = torch.as_tensor(e).float()
-    wide, rows = _with_norm(e), torch.as_tensor(rows, device=e.device)
-    return torch.cat([_nearest(e, wide, o, k) for o in rows.split(max(1, chunk//len(e)))])
-
 # %% ../../nbs/further/retrieval.ipynb #1911db26
-def _found(e, wide, y, others, q, table):
+def _found(e, half, y, others, q, table):
     "Hit at 1, hit at 5 and average precision at R of the queries `q`, (len(q), 3)."
     r = others[q]
-    hit = y[_nearest(e, wide, q, min(len(y)-1, max(5, int(r.max()))), table)]==y[q][:,None]
+    hit = y[by_product(e[q], e, half, min(len(y)-1, max(5, int(r.max()))), q, True, table)]==y[q][:,None]
     rank = torch.arange(1, hit.shape[1]+1, device=e.device)
     precision = hit.cumsum(1) / rank
     ap = (precision*hit*(rank <= r[:,None])).sum(1) / r
@@ -50,14 +31,14 @@ def retrieval(
 )->dict: # recall@1, recall@5 and map@r, means over the queries; None where no query has a partner
     "Leave-one-out retrieval: every image asks, all the others answer."
     e, y = torch.as_tensor(e).detach().float(), _codes(labels)
-    y, wide = y.to(e.device), _with_norm(e)
+    y, half = y.to(e.device), half_square(e)
     others = torch.bincount(y)[y] - 1        # R: how many right answers a query has
     queries = torch.nonzero(others > 0)[:,0]
     queries = queries[others[queries].argsort()] # a block looks as far as its largest class
     if not len(queries): return {'recall@1': None, 'recall@5': None, 'map@r': None}
     blocks = queries.split(max(1, chunk//len(e)))
     table = e.new_empty(len(blocks[0]), len(e)) # one for all blocks: a new one each time need not be given back in between
-    found = torch.cat([_found(e, wide, y, others, q, table) for q in blocks]).double().mean(0).tolist()
+    found = torch.cat([_found(e, half, y, others, q, table) for q in blocks]).double().mean(0).tolist()
     return dict(zip(('recall@1', 'recall@5', 'map@r'), found))
 
 # %% ../../nbs/further/retrieval.ipynb #fe4e9971

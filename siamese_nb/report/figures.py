@@ -19,7 +19,7 @@ from ..data.images import pad, read_image
 from ..eval import pair_distances, plot_confusion, plot_distances, plot_roc
 from ..evaluation.evaluate import Evaluation, hardest
 from ..evaluation.maps import plot_embedding
-from ..evaluation.retrieval import neighbours
+from ..evaluation.nearest import neighbours
 from ..evaluation.scores import pair_scores
 from ..pairs import show_pairs
 from ..plots import DIFFERENT, GREY, SAME, plain_text, show_images, use_style

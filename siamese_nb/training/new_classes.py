@@ -21,6 +21,7 @@ from ..eval import equal_error_rate,pair_distances
 from ..pairs import fixed_pairs
 from ..evaluation.decision import *
 from ..evaluation.decision import best_cut,logistic
+from ..data_split import joined
 
 # %% ../../nbs/further/new_classes.ipynb #40041060
 def within_covariance(
