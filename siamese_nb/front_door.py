@@ -32,13 +32,14 @@ def fit(
     resume:bool=False, # go on with an interrupted training
     device:str|None=None, # cpu, cuda, mps; None: the fastest there is
     workers:int=0, # that read images; 0: as many as suit
+    log_with:str|None=None, # tensorboard, mlflow, wandb or another tracker that accelerate knows: it writes below `runs/`
     say=print # who is told what was left out; a function of one line
 )->Matcher: # with .evaluation, .baseline, .history, .recipe and .results
     "Learn to say whether two images show the same kind of thing, and measure how often that is wrong."
     items = data if isinstance(data, Items) else read_items(str(data), root, classes, pairs)
     protocol = 'unseen' if new_classes and not pairs else 'seen'
     job = Job(printable(items.name), RunFiles(out or '.', 'model'), protocol, classes, seed, pairs, same_is, epochs, device, workers, resume,
-              read_recipe(recipe), finetune)
+              read_recipe(recipe), finetune, log_with)
     job.check()
     name = 'digits' if items.arrays is not None and items.name=='digits' else str(data)
     bb = choose_backbone(name, backbone, backbone_weights, seed, job.pooling)

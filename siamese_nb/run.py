@@ -37,6 +37,7 @@ from .training.recipes import *
 from .training.recipes import torch_threads
 from .training.inputs import *
 from .training.inputs import Inputs,make_head
+from .training.fit import Track
 from .training.finetune import *
 from .training.finetune import train_with,tuned_line
 from .training.recipe import *
@@ -73,6 +74,7 @@ class Job:
     resume:bool=False # go on with an interrupted training?
     recipe:Recipe|None=None # None: the one that suits
     finetune:str|None=None # what of a pretrained backbone learns; None: as the recipe says
+    log_with:str|None=None # tracker that gets the row of every epoch, as accelerate calls it
 
     @property
     def new(self): return bool(self.pairs) or self.protocol=='unseen' # shall it work on what training does not meet?
@@ -87,9 +89,14 @@ class Job:
     @property
     def pooling(self): return (self.recipe or (NEW if self.new else KNOWN)).pooling # of a pretrained backbone
 
+    def trackers(self):
+        "The tracker, in a list; it writes below `runs/`"
+        return [Track(self.log_with, self.files.out/'runs', self.files.name)] if self.log_with else []
+
     def check(self):
-        "ValueError, one line, for numbers that no run could use"
+        "ValueError, one line, for what no run could use"
         _check_numbers(self)
+        self.trackers()
 
 # %% ../nbs/engineering/run.ipynb #d4bb61c7
 def _one_of(name, value, *allowed):
@@ -380,7 +387,7 @@ def learn(
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
     same = dict(backbone=bb.name, seed=job.seed, images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
     history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs, job.workers, job.data!='digits',
-                         seed=job.seed, out=out, resume=job.resume, device=job.device, about=same)
+                         seed=job.seed, out=out, resume=job.resume, device=job.device, about=same, callbacks=job.trackers())
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
@@ -423,11 +430,12 @@ def siamese_run(
     finetune:str=None, # what of a pretrained backbone learns: none, last (its last stage) or all; default: as the recipe says
     recipe:str=None, # a JSON file, or known, new, small: how to train; default: the one that suits
     same_is:int=0, # what y of such a pair is where both show the same: 1 for tables of other libraries
+    log_with:str=None, # tensorboard, mlflow, wandb or another tracker that accelerate knows: the row of every epoch, below runs/
 )->dict: # what results.json holds
     "Train a Siamese network on images and measure it: split, pairs, training, evaluation, plots"
     items = read_items(data, root, classes, pairs)
     files = RunFiles(out, _run_name(items, protocol, name))
-    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune)
+    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune, log_with)
     job.check()
     identity = data_identity(items.name, None if data in ('digits', 'caltech101') else items.root, zip(items.paths, items.labels))
     check_owner(files, identity, job.data)

@@ -116,5 +116,12 @@ def test_a_loss_given_as_partial():
     from functools import partial
     assert loss_name(partial(torch.nn.functional.mse_loss, reduction='sum')) == "mse_loss(reduction='sum')"
 
+def test_tensorboard_gets_every_row(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    _,h = train(tmp_path, epochs=3, log_with='tensorboard')
+    seen = EventAccumulator(str(next(tmp_path.glob('siamese_nb/events*')).parent)).Reload().Scalars('valid_auc')
+    assert [o.step for o in seen]==list(range(1, len(h)+1))
+    assert np.allclose([o.value for o in seen], [r['valid_auc'] for r in h], atol=1e-6)
+
 def test_tracker_that_is_not_installed():
     with pytest.raises(ValueError, match='log_with'): train(None, epochs=1, log_with='no_such_tracker')

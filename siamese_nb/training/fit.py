@@ -216,18 +216,16 @@ class Track(Callback):
         out:str|Path='.', # folder for what a tracker writes
         project:str='siamese_nb' # name of the whole
     ):
-        self.out,self.project = Path(out),project
-        self.names = [log_with] if isinstance(log_with, str) else list(log_with)
+        self.project,names = project,[log_with] if isinstance(log_with, str) else list(log_with)
+        try: self.acc = Accelerator(log_with=names, project_dir=str(out))
+        except ValueError as e: raise ValueError(f"log_with is {printable(', '.join(names))}: {e}") from None
+        if not self.acc.log_with: raise ValueError(f"log_with is {printable(', '.join(names))}: it is not installed; pip install it")
     def begin(self, run):
-        try: self.acc = Accelerator(log_with=self.names, project_dir=str(self.out))
-        except ValueError as e: raise ValueError(f"log_with is {', '.join(self.names)}: {e}") from None
-        if not self.acc.log_with: raise ValueError(f"log_with is {', '.join(self.names)}: it is not installed; pip install it")
         self.acc.init_trackers(self.project, {k: v for k,v in run.settings.items() if isinstance(v, (int, float, str, bool))})
     def epoch(self, run):
         row = {k: v for k,v in run.history[-1].items() if isinstance(v, (int, float)) and np.isfinite(v)}
         self.acc.log(row, step=run.epoch)
-    def end(self, run):
-        if hasattr(self, 'acc'): self.acc.end_training()
+    def end(self, run): self.acc.end_training()
 
 # %% ../../nbs/engineering/fit.ipynb #2569478e
 def loss_name(
