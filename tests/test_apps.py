@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from siamese_nb.core import Unreadable
 from siamese_nb.model import Head,SiameseNet
+from siamese_nb.nets.sealed import read_sealed,save_sealed
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.apps.identify import Gallery,load_gallery
-from siamese_nb.apps.index import index_file,read_index,write_index
+from siamese_nb.apps.index import INDEX,index_file,read_index,write_index
 from siamese_nb.apps.matcher import Matcher,load,siamese_embed
 from siamese_nb.apps.search import Index
 from siamese_nb.apps.vectors import check_out,vector_facts,vector_table,write_table
@@ -49,24 +50,34 @@ def test_nothing_is_written_into_the_folder_nor_believed(model, pics):
     ix = Index(model, pics, progress=False)
     assert sorted(o for o in pics.rglob('*'))==before and index_file(pics, model.key).is_file()
     forged = dict(read_index(index_file(pics, model.key), 128), embeddings=np.tile(ix.e[:1], (24, 1)))
-    write_index(pics/'.siamese_nb-key.npz', forged)
+    for name in ('.siamese_nb-key.npz', index_file(pics, model.key).name): write_index(pics/name, forged)
     assert np.array_equal(Index(model, pics, progress=False).e, ix.e)
 
-@pytest.mark.parametrize('change', ['nan', 'shape', 'dtype', 'object', 'columns', 'huge', 'fifo', 'text'])
+@pytest.mark.parametrize('change', ['nan', 'shape', 'dtype', 'names', 'columns', 'zip', 'fifo', 'text'])
 def test_damaged_index_is_made_anew(model, pics, change):
     e,file = Index(model, pics, progress=False).e,index_file(pics, model.key)
-    with np.load(file) as z: t = dict(z)
+    t,_ = read_sealed(file, INDEX)
     if change=='nan': t['embeddings'][0] = np.nan
     if change=='shape': t['stamps'] = t['stamps'][:, 0]
-    if change=='dtype': t['embeddings'] = t['embeddings'].astype(np.float64)
-    if change=='object': t['paths'] = np.array(t['paths'], object)
+    if change=='dtype': t['embeddings'] = t['embeddings'].double()
+    if change=='names': t['paths'] = t['paths'][:-8]
     if change=='columns': del t['digests']
     file.unlink()
-    if change=='huge': np.savez_compressed(file, **dict(t, embeddings=np.zeros((10**6, 128), np.float32)))
+    if change=='zip':
+        with open(file, 'wb') as f: np.savez_compressed(f, embeddings=np.zeros((10**6, 128), np.float32))
     elif change=='fifo': os.mkfifo(file)
     elif change=='text': file.write_text('x'*100)
-    else: np.savez(file, **t)
+    else: save_sealed(file, t, {}, INDEX)
     assert np.allclose(Index(model, pics, progress=False).e, e, atol=1e-4)
+
+def test_every_flipped_bit_of_an_index_is_noticed(model, pics):
+    Index(model, pics, progress=False)
+    file = index_file(pics, model.key)
+    whole,rng = file.read_bytes(),np.random.default_rng(4)
+    assert len(read_index(file, 128)['paths'])==24
+    for i in [*range(0, 64), *rng.integers(0, len(whole), 400)]: # the beginning, and anywhere
+        file.write_bytes(whole[:i]+bytes([whole[i]^1<<rng.integers(8)])+whole[i+1:])
+        assert len(read_index(file, 128)['paths'])==0, i
 
 def test_failures_are_tried_again(model, pics, monkeypatch):
     "F4, fault 12: a picture that could not be read once, for want of memory"

@@ -9,7 +9,7 @@ from siamese_nb.nets.heads import Heads
 from siamese_nb.nets.backbones import chain, freeze, last_step, make_backbone
 from siamese_nb.nets.model_file import load_model, save_model
 from siamese_nb.train import embed_rows
-from siamese_nb.training.finetune import FoldedConv, blend, fine_tune, fold_norms, learned, open_backbone, source, train_views, train_with
+from siamese_nb.training.finetune import FoldedConv, _sealed_array, blend, fine_tune, fold_norms, learned, open_backbone, source, stored_maps, train_views, train_with
 from siamese_nb.training.fit import Callback
 from siamese_nb.training.inputs import computed_head, make_head, read_inputs
 from siamese_nb.training.recipe import KNOWN, NEW
@@ -148,3 +148,29 @@ def test_a_full_disk_means_pictures(monkeypatch):
 
 def test_views_of_training():
     assert train_views(('squash', 'crop')) == ('squash', 'crop', 'squash+flip', 'crop+flip') and train_views(('squash',), False) == ('squash',)
+
+def maps_of(inputs):
+    steps = chain(inputs.net.backbone)
+    return lambda: stored_maps(inputs.net.backbone, steps[:last_step(inputs.net.backbone, steps)], inputs.items, inputs.net.transform, 'cpu')
+
+def test_every_flipped_bit_of_stored_maps_is_noticed():
+    get = maps_of(task())
+    x,file = get()
+    good,data,rng = x.clone(),file.read_bytes(),np.random.default_rng(5)
+    shape = tuple(good.shape)
+    for i in [*range(130), *rng.integers(0, len(data), 60), *range(len(data)-16, len(data))]:
+        file.write_bytes(data[:i]+bytes([data[i]^1<<rng.integers(8)])+data[i+1:])
+        assert _sealed_array(file, shape) is None, i
+    assert torch.equal(get()[0], good) and file.read_bytes()==data # made anew
+    file.write_bytes(data[:-1])
+    assert _sealed_array(file, shape) is None and torch.equal(get()[0], good)
+
+def test_pictures_that_change_leave_no_maps(tmp_path, monkeypatch):
+    import siamese_nb.training.finetune as ft
+    get,asked = maps_of(task()),[]
+    def changing(items):
+        asked.append(1)
+        return np.array([f'{i+len(asked):032x}' for i in range(len(items))])
+    monkeypatch.setattr(ft, 'content_hashes', changing)
+    with pytest.raises(ValueError, match='were changed'): get()
+    assert not list((tmp_path/'cache').glob('maps*')) and not list((tmp_path/'cache').glob('.maps*'))

@@ -6,10 +6,12 @@
 __all__ = []
 
 # %% ../../nbs/engineering/folder_index.ipynb #fcb5a82b
-import os,stat,time,zipfile
+import os,time
 from pathlib import Path
 import numpy as np
+import torch
 from ..core import atomic_write,bar,cache_dir,content_hash,printable
+from ..nets.sealed import read_sealed,save_sealed
 
 # %% ../../nbs/engineering/folder_index.ipynb #1c8ec2aa
 def empty_index(
@@ -25,35 +27,36 @@ def index_file(
 )->Path: # in the user's cache
     "Where the table of a folder is kept."
     name = content_hash(os.fsencode(os.path.realpath(folder)))[:16]
-    return cache_dir()/'index'/f'{name}-{key}-2.npz' # 2: of these columns
+    return cache_dir()/'index'/f'{name}-{key}-3.index' # 3: of these columns
 
 # %% ../../nbs/engineering/folder_index.ipynb #43c211cc
-def _seal(t:dict)->np.ndarray:
-    "A hash of all columns"
-    return np.array(content_hash(''.join(content_hash(t[k]) for k in sorted(t)).encode()))
+INDEX = 'siamese_nb.index' # what a file says it is
 
-def _sound(t:dict, dim:int)->bool:
-    "Are these the columns of an index?"
-    n = len(t['paths'])
-    shapes = dict(paths=(n,), stamps=(n, 3), digests=(n,), embeddings=(n, dim))
-    kinds = dict(paths='U', stamps='i', digests='U', embeddings='f')
-    if any(t[k].shape!=shapes[k] or t[k].dtype.kind!=kinds[k] for k in shapes): return False
-    return bool(t['embeddings'].dtype==np.float32 and np.isfinite(t['embeddings']).all())
+def _packed(t:dict)->dict:
+    "Columns as tensors: names one after the other, hashes as bytes"
+    text = '\0'.join(t['paths'].tolist()).encode('utf-8', 'surrogateescape')
+    digests = np.array([list(bytes.fromhex(o)) for o in t['digests']], np.uint8).reshape(-1, 16)
+    return dict(paths=torch.from_numpy(np.frombuffer(bytearray(text), np.uint8)), digests=torch.from_numpy(digests),
+                stamps=torch.from_numpy(t['stamps'].copy()), embeddings=torch.from_numpy(t['embeddings'].copy()))
+
+def _unpacked(t:dict, dim:int)->dict:
+    "The columns again; ValueError where they cannot be those of an index"
+    n = len(t['digests'])
+    wanted = dict(paths=('uint8', t['paths'].shape[:1]), digests=('uint8', (n, 16)), stamps=('int64', (n, 3)), embeddings=('float32', (n, dim)))
+    if any((str(t[k].dtype)[6:], tuple(t[k].shape))!=(d, tuple(s)) for k,(d,s) in wanted.items()): raise ValueError('other columns')
+    text = bytes(t['paths'].numpy()).decode('utf-8', 'surrogateescape')
+    paths = text.split('\0') if n else []
+    if len(paths)!=n or not t['embeddings'].isfinite().all(): raise ValueError('other rows')
+    return dict(paths=np.array(paths, 'U') if n else np.zeros(0, 'U1'), stamps=t['stamps'].numpy(),
+                digests=np.array([bytes(o).hex() for o in t['digests'].numpy()], 'U32'), embeddings=t['embeddings'].numpy())
 
 def read_index(
     file:Path, # from `index_file`
     dim:int # numbers an image
 )->dict: # column -> array
     "A table that can be believed, or an empty one."
-    try:
-        if not stat.S_ISREG(os.stat(file).st_mode): return empty_index(dim)
-        with zipfile.ZipFile(file) as z:
-            if any(o.compress_type!=zipfile.ZIP_STORED for o in z.infolist()): return empty_index(dim)
-        with np.load(file, allow_pickle=False) as z: t = {k:z[k] for k in z.files}
-        seal = t.pop('seal')
-        if set(t)==set(empty_index(dim)) and _sound(t, dim) and str(seal)==str(_seal(t)): return t
-    except Exception: pass # damaged: it is made anew
-    return empty_index(dim)
+    try: return _unpacked(read_sealed(file, INDEX, largest=1<<40)[0], dim)
+    except (OSError, ValueError, KeyError, IndexError, MemoryError): return empty_index(dim) # it is made anew
 
 def write_npz(
     file:Path, # where to
@@ -67,8 +70,8 @@ def write_index(
     table:dict # column -> array
 )->str: # '' or why it could not be kept
     "Keep a table; a cache that cannot be written is said, and no reason to stop."
-    try: write_npz(file, **table, seal=_seal(table))
-    except OSError as e: return f'the index could not be kept in {printable(file.parent)} ({e.strerror or e}): the next search embeds anew'
+    try: save_sealed(file, _packed(table), {}, INDEX)
+    except OSError as e: return f'the index could not be kept: {e}; the next search embeds anew'
     return ''
 
 # %% ../../nbs/engineering/folder_index.ipynb #d41771dc

@@ -57,12 +57,12 @@ def save_sealed(
 # %% ../../nbs/engineering/sealed.ipynb #73986eea
 LARGEST = 4 << 30 # bytes: no file of ours is larger
 
-def _regular(file):
+def _regular(file, largest=LARGEST):
     try: s = os.stat(file)
     except FileNotFoundError: raise
     except (OSError, ValueError) as e: raise OSError(f'{printable(file)} cannot be read ({getattr(e, "strerror", None) or e}): check the path') from e
     if not stat.S_ISREG(s.st_mode): raise OSError(f'{printable(file)} is not a regular file: give the file itself')
-    if s.st_size > LARGEST: raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: check the path')
+    if s.st_size > largest: raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: check the path')
     return s.st_size
 
 def _no_constant(name): raise ValueError(f'{name} is no number')
@@ -93,10 +93,11 @@ def read_header(
     return head
 
 def read_bytes(
-    file:str|Path # regular, of a size that ours can have
+    file:str|Path, # regular
+    largest:int=LARGEST # bytes that it may have
 )->bytes:
     "All of a file; OSError, one line, where that cannot be."
-    _regular(file)
+    _regular(file, largest)
     try: return Path(file).read_bytes()
     except OSError as e: raise OSError(f'{printable(file)} cannot be read ({e.strerror}): check its permissions and the disk') from e
 
@@ -105,10 +106,11 @@ def read_sealed(
     file:str|Path, # written by `save_sealed`
     kind:str, # that it must be of
     version:int=1, # that it must be of
-    cure:str='copy it again' # what a user can do about a damaged file
+    cure:str='copy it again', # what a user can do about a damaged file
+    largest:int=LARGEST # bytes that it may have
 )->tuple[dict,dict]: # tensors, facts
     "Tensors and facts, when every bit is as it was written; else ValueError, one line."
-    data = read_bytes(file)
+    data = read_bytes(file, largest)
     try: text = read_header(data).get('__metadata__', {})
     except ValueError as e: raise ValueError(f'{printable(file)} is truncated or no safetensors file: {cure}') from e
     if text.get('format') != kind or text.get('format_version') != str(version): raise ValueError(

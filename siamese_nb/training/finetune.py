@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import fx, nn, Tensor
 from torch.nn import functional as F
-from ..core import atomic_write,cache_dir
+from ..core import atomic_write,cache_dir,content_hash,printable
 from ..data.batches import *
 from ..data.batches import FileViews,TensorViews,on_device
 from ..data.images import *
@@ -125,6 +125,17 @@ def map_file(
     name = hashlib.blake2b(json.dumps(facts).encode(), digest_size=12).hexdigest()
     return cache_dir()/f'maps-{backbone.name}-{name}.npy'
 
+def _sealed_array(file:Path, shape:tuple)->Tensor|None:
+    "A float16 array of this shape, mapped into memory, if the hash behind it says that it is whole"
+    try:
+        with open(file, 'rb') as f:
+            h,left = hashlib.blake2b(digest_size=16),file.stat().st_size - 16
+            while left > 0 and (chunk := f.read(min(left, 1 << 22))): h.update(chunk); left -= len(chunk)
+            if f.read() != h.digest(): return None
+        x = np.load(file, mmap_mode='c')
+    except (OSError, ValueError): return None
+    return torch.from_numpy(x) if x.shape == shape and x.dtype == np.float16 else None
+
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
     steps:list[nn.Module], # those below: from pixels to maps
@@ -136,15 +147,21 @@ def stored_maps(
     "Every picture through the frozen steps, once."
     file,device = map_file(backbone, len(steps), items, transform),torch.device(device or best_device())
     with torch.no_grad(): c,h,w = nn.Sequential(*steps)(torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device)).shape[1:]
-    if not file.exists():
+    shape = len(items),len(transform.views),h,w,c
+    if (x := _sealed_array(file, shape)) is None:
         stats = [t.flatten().tolist() for t in (backbone.mean, backbone.std)]
         front = Backbone(nn.Sequential(*steps, Flat()), backbone.name, c*h*w, backbone.size, *stats)
         front = faster(front, device, len(items)*len(transform.views))
         with atomic_write(file) as tmp:
-            x = np.lib.format.open_memmap(tmp, 'w+', np.float16, (len(items), len(transform.views), h, w, c))
-            for i,f in embed_views(front, ItemViews(items, transform), np.arange(len(items)), device, workers): x[i] = f.reshape(-1, *x.shape[1:])
+            x,done = np.lib.format.open_memmap(tmp, 'w+', np.float16, shape),0
+            for i,f in embed_views(front, ItemViews(items, transform), np.arange(len(items)), device, workers):
+                x[i],done = f.reshape(-1, *shape[1:]),done + len(i)
             x.flush()
-    return torch.from_numpy(np.load(file, mmap_mode='c')),file
+            if done < len(items) or map_file(backbone, len(steps), items, transform) != file: raise ValueError(
+                f'pictures of {printable(items.name)} were changed, or could not be read any more, during training: run it again')
+            with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
+        x = torch.from_numpy(np.load(file, mmap_mode='c'))
+    return x,file
 
 # %% ../../nbs/engineering/finetune.ipynb #8e6c2d8c
 class Tail(nn.Module):
