@@ -194,6 +194,13 @@ def own_split(
     return split
 
 # %% ../nbs/00_data_split.ipynb #37d3d377
+def _or_unseen(items, protocol, seed):
+    "The other protocol, where these images suffice for it."
+    if protocol!='seen' or items.split is not None: return ''
+    try: make_split(items, 'unseen', seed)
+    except ValueError: return ''
+    return ', or ask about new classes, for which these suffice: --protocol unseen'
+
 def make_split(
     items:Items, # the whole data set
     protocol:str='seen', # 'seen': every class in every part; 'unseen': no class in two parts
@@ -208,5 +215,6 @@ def make_split(
         n = Counter(items.y[split==p])
         if len(n)<2 or max(n.values())<2: raise ValueError(
             f'{printable(items.root or items.name)}: the {p} part has no two images of one class '
-            'beside another class: give at least two classes of 6 or more different images')
+            'beside another class: give at least two classes of 6 or more different images'
+            + _or_unseen(items, protocol, seed))
     return split

@@ -5,6 +5,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from siamese_nb.data.batches import *
+from siamese_nb.data.images import Transform
+from siamese_nb.data_split import get_digits
 
 from siamese_nb.data.batches import TensorViews,whole
 
@@ -25,3 +27,12 @@ def test_accelerate_keeps_epochs_and_batches():
     whole_epoch = list(PKSampler(y, 3, 4, 4))
     got = [list(BatchSamplerShard(PKSampler(y, 3, 4, 4), 2, r)) for r in (0,1)]
     assert got==[whole_epoch[::2], whole_epoch[1::2]]
+
+def test_one_item_of_a_data_set(tmp_path):
+    "data[0], a negative number, and the end, as for any other data set"
+    x,y = torch.arange(24.).view(4, 2, 3),np.array([5, 6, 7, 8])
+    data = TensorViews(x, y)
+    assert torch.equal(data[1][0], x[1,0]) and data[1][1]==6 and data[-1][1]==8 and len(list(data))==4
+    with pytest.raises(IndexError): data[4]
+    some = FileViews(get_digits().take(np.arange(3)), Transform(8, ('squash', 'crop')))
+    assert some[2][0].shape==(3, 8, 8) and [int(t) for _,t in some]==get_digits().y[:3].tolist()

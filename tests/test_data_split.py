@@ -83,3 +83,10 @@ def test_too_few_images():
     with pytest.raises(ValueError, match='0 classes'): make_split(Items('none', [], []), 'unseen')
     with pytest.raises(ValueError, match='unseen'): make_split(digits, 'random')
     for protocol in ('seen','unseen'): assert set(make_split(first(10, 5), protocol))==set(PARTS)
+
+def test_few_images_a_class_are_enough_for_new_classes():
+    "Fault 20: the line names the protocol that works, and only where it does"
+    with pytest.raises(ValueError, match='--protocol unseen') as e: make_split(first(5))
+    assert '\n' not in str(e.value) and set(make_split(first(5), 'unseen'))==set(PARTS)
+    with pytest.raises(ValueError) as e: make_split(first(4).take(np.arange(8)))
+    assert 'unseen' not in str(e.value)

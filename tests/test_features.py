@@ -8,7 +8,9 @@ import torch
 from siamese_nb.nets.backbones import fingerprint, freeze, make_backbone
 from siamese_nb.data_split import Items, get_digits
 from siamese_nb.nets.features import KIND, FeatureCache, content_hashes, embed_views, extract, in_order
+from siamese_nb.model import Head
 from siamese_nb.nets.sealed import save_sealed
+from siamese_nb.training.inputs import read_inputs
 from siamese_nb.data.images import Transform
 
 SMALL = Transform(16)
@@ -125,3 +127,27 @@ def test_full_disk(digits, monkeypatch):
     def full(*args): raise OSError(28, 'No space left on device')
     monkeypatch.setattr(os, 'fsync', full)
     assert extract(freeze(make_backbone('tiny')), digits, SMALL)[1].all()
+
+def test_the_bar_suits_a_log(digits, monkeypatch):
+    "Fault 23: features are counted by the bar that everything else uses"
+    import siamese_nb.nets.features as features
+    asked = []
+    class Bar:
+        def __init__(self, **kw): asked.append(kw)
+        def __enter__(self): return self
+        def __exit__(self, *_): pass
+        def update(self, n): asked.append(n)
+    monkeypatch.setattr(features, 'bar', Bar)
+    extract(freeze(make_backbone('tiny')), digits, SMALL, 'cpu', cache=False)
+    assert asked[0]==dict(desc='embed', total=len(digits)) and sum(asked[1:])==len(digits)
+
+def test_why_an_image_is_left_out(digits, tmp_path):
+    "The line of what was left out has the file's own reason"
+    for i in range(4): digits.open(i).save(tmp_path/f'{i}.png')
+    (tmp_path/'1.png').write_bytes(b'GIF89a')
+    (tmp_path/'2.png').write_bytes((tmp_path/'0.png').read_bytes()[:60])
+    items = Items('pics', [f'{i}.png' for i in range(4)], ['a']*4, root=tmp_path)
+    for bb in (freeze(make_backbone('tiny')), make_backbone('tiny')):
+        unread = dict(read_inputs(items, bb, Head(512)).unread)
+        assert set(unread)=={'1.png', '2.png'} and 'GIF' in unread['1.png'] and all(len(o)>8 and o!='cannot be read' and '\n' not in o for o in unread.values()), unread
+    with pytest.raises(ValueError, match='none of 2 images can be read: 2 left out: 1.png .a damaged GIF'): read_inputs(items.take([1, 2]), bb, Head(512))

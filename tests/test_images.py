@@ -264,3 +264,21 @@ def test_never_turned_twice(picture, tmp_path):
         picture.save(tmp_path/f, exif=exif)
         once = open_image(tmp_path/f)
         assert once.size==(120,180) and to_pil(once).size==to_pil(to_pil(once)).size==to_pil(Image.open(tmp_path/f)).size==(120,180)
+
+def test_libraries_below_do_not_write_to_the_terminal(picture, tmp_path, capfd):
+    "libtiff and Pillow's log say nothing beside the one line of `Unreadable`"
+    import io
+    for compression in ('tiff_lzw', 'tiff_adobe_deflate', 'group4'):
+        picture.convert('1' if compression=='group4' else 'RGB').save(out := io.BytesIO(), 'TIFF', compression=compression)
+        b = bytearray(out.getvalue())
+        for i in range(20, len(b)//2, 7): b[i] ^= 1
+        (tmp_path/'x.tif').write_bytes(b)
+        try: read_file(tmp_path/'x.tif')
+        except Unreadable: pass
+    picture.save(out := io.BytesIO(), 'TIFF')
+    b = bytearray(out.getvalue())
+    at = b.index(struct.pack('<HHI', 277, 3, 1)) # samples a pixel
+    b[at+8:at+10] = struct.pack('<H', 7869)
+    (tmp_path/'many.tif').write_bytes(b)
+    with pytest.raises(Unreadable): read_file(tmp_path/'many.tif')
+    assert capfd.readouterr()==('', '')

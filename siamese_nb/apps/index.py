@@ -41,7 +41,7 @@ def _packed(t:dict)->dict:
 
 def _unpacked(t:dict, dim:int)->dict:
     "The columns again; ValueError where they cannot be those of an index"
-    n = len(t['digests'])
+    n = t['digests'].numel()//16
     wanted = dict(paths=('uint8', t['paths'].shape[:1]), digests=('uint8', (n, 16)), stamps=('int64', (n, 3)), embeddings=('float32', (n, dim)))
     if any((str(t[k].dtype)[6:], tuple(t[k].shape))!=(d, tuple(s)) for k,(d,s) in wanted.items()): raise ValueError('other columns')
     text = bytes(t['paths'].numpy()).decode('utf-8', 'surrogateescape')

@@ -183,6 +183,9 @@ class TensorViews(Dataset):
 
     def __len__(self): return len(self.y)
     def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.flat.index_select(0, i*self.n_views+v)
+    def __getitem__(self, i:int)->tuple: # the first view of one image as it is, and its class
+        i = torch.tensor([range(len(self))[i]], device=self.device) # IndexError past the end, as a list has it
+        return self.pick(i, torch.zeros_like(i))[0],self.y[i[0]]
     def __getitems__(self, batch:list)->tuple: # x (m,...) and the targets (m,)
         i,draw,target = torch.from_numpy(np.array(batch)).to(self.device).T
         x = self.pick(i, draw%self.n_views)

@@ -6,7 +6,7 @@
 __all__ = ['Transform', 'read_file', 'read_image', 'ItemViews']
 
 # %% ../../nbs/engineering/images.ipynb #05c85101
-import os,stat,struct,sys,threading,warnings
+import ctypes,logging,os,stat,struct,sys,threading,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -94,10 +94,20 @@ MAX_PIXELS = 100_000_000 # more are not decoded
 MAX_SIDE = 65_535 # pixels; longer images are refused
 PLUGINS = {'.heic':'pillow-heif', '.heif':'pillow-heif', '.hif':'pillow-heif'} # what reads them, where it is installed
 
+def _keep_quiet():
+    "Libraries below Pillow write to the terminal what an `Unreadable` says: TIFF's own C code, and Pillow's log"
+    logging.getLogger('PIL').addHandler(logging.NullHandler())
+    for name in ('TIFFSetErrorHandler','TIFFSetWarningHandler'):
+        try: say = getattr(ctypes.CDLL(Image.core.__file__), name)
+        except (OSError, AttributeError): continue # built in another way
+        say.argtypes,say.restype = [ctypes.c_void_p],ctypes.c_void_p
+        say(None)
+
 @cache
 def plug_in()->list: # names of formats
     "Let Pillow read all that it and its plugins can; formats that know their files by the first bytes come first."
     Image.preinit(); Image.init()
+    _keep_quiet()
     try:
         from pillow_heif import register_heif_opener
         register_heif_opener()

@@ -9,14 +9,14 @@ __all__ = ['FeatureCache', 'extract']
 import hashlib, json, os, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from tqdm.auto import tqdm
-from ..core import cache_dir, content_hash
+from ..core import bar, cache_dir, content_hash
 from ..data_split import Items
 from ..data.images import ItemViews, Transform
 from ..model import *
@@ -188,11 +188,11 @@ def embed_views(
     step = max(1, (batch_size or (8 if cpu else 128))//len(views.transform.views))
     chunks = [idxs[k:k+step] for k in range(0, len(idxs), step)]
     def work(chunk): return (len(chunk), *(embed_some(net, *read_some(views, chunk), device) if cpu else read_some(views, chunk)))
-    bar = tqdm(total=len(idxs), desc='embed', unit='image', delay=1, disable=not progress or os.environ.get('TQDM_DISABLE') == '1')
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, bar:
+    shown = bar(desc='embed', total=len(idxs)) if progress else nullcontext()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, shown:
         for n,i,x in in_order(pool, work, chunks, workers + 2):
             if x is not None: yield (i,x) if cpu else embed_some(net, i, x, device)
-            bar.update(n)
+            if progress: shown.update(n)
     torch.set_num_threads(n_threads)
 
 # %% ../../nbs/engineering/features.ipynb #474da711

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 import numpy as np
 import torch
-from ..core import bar
+from ..core import Unreadable,bar,printable,skipped_line
 from ..data_split import *
 from ..data.folders import *
 from ..data.datasets import *
@@ -45,6 +45,12 @@ class Inputs:
     def model(self): return self.net.head if self.net.backbone.frozen else self.net
 
 # %% ../../nbs/engineering/inputs.ipynb #674d953d
+def _why_unread(items:Items, i:int)->str:
+    "The reason, by another look"
+    try: read_image(items, i)
+    except Unreadable as e: return e.reason
+    return 'it could be read the second time, run again'
+
 def read_inputs(
     items:Items, # a table of images
     backbone:Backbone, # frozen if pretrained
@@ -57,8 +63,8 @@ def read_inputs(
     start,transform = time.perf_counter(),Transform(size=backbone.size, views=views, fill=mean_colour(backbone.mean.cpu()))
     if backbone.frozen: x,ok = extract(backbone, items, transform, device, workers)
     else: x,ok = read_pixels(items, transform, workers)
-    unread = [(items.paths[i], 'cannot be read') for i in np.flatnonzero(~ok)]
-    if not ok.any(): raise ValueError(f'{items.root}: none of {len(items)} images can be read: check the files')
+    unread = [(items.paths[i], _why_unread(items, i)) for i in np.flatnonzero(~ok).tolist()]
+    if not ok.any(): raise ValueError(f'{printable(items.root)}: none of {len(items):,} images can be read: {skipped_line(unread)}')
     return Inputs(items.take(ok), x[torch.from_numpy(ok)], SiameseNet(backbone, head, transform), unread, time.perf_counter()-start)
 
 # %% ../../nbs/engineering/inputs.ipynb #16696b7c
