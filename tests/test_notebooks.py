@@ -1,9 +1,12 @@
 "What the site's builder, and a reader without Caltech-101, ask of a notebook."
-import ast,json
+import ast,base64,copy,json,os,shutil
 from pathlib import Path
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-notebooks = sorted(o for o in (Path(__file__).parents[1]/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
+root = Path(__file__).parents[1]
+notebooks = sorted(o for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
 
 def cells(fn, kind): return [''.join(c['source']) for c in json.loads(fn.read_text(encoding='utf-8'))['cells'] if c['cell_type']==kind]
 
@@ -36,7 +39,7 @@ def test_runs_without_the_project(fn): # on Colab and Kaggle there is the notebo
     if fn.stem=='index': return
     for src in cells(fn, 'code'):
         if '../graphs' in src and '#| caltech' not in src: assert 'is_dir()' in src, f'what if there is no such folder?\n{src}'
-        assert 'nbdev_export' not in src or fn.stem=='speed', 'running a notebook must not rewrite the package'
+        assert 'nbdev_export' not in src, 'running a notebook must not rewrite the package'
 
 def test_every_notebook_is_in_the_sidebar():
     import yaml
@@ -44,3 +47,75 @@ def test_every_notebook_is_in_the_sidebar():
     side = yaml.safe_load((nbs/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
     named = [c['href'] for o in side for c in o.get('contents', [o]) if c['href'].endswith('.ipynb')]
     assert sorted(named)==sorted(o.relative_to(nbs).as_posix() for o in notebooks)
+
+def opened(nb):
+    "What JupyterLab has in memory after a notebook was opened and its kernel has started"
+    nb.metadata.kernelspec.display_name = 'Python 3 (ipykernel)'
+    nb.metadata.language_info = dict(name='python', version='3.14.1', mimetype='text/x-python', file_extension='.py')
+    for c in nb.cells: c.metadata.trusted = True
+    return nb
+
+@pytest.fixture(scope='module')
+def server():
+    "The part of a Jupyter server that reads and writes notebooks, configured as `make lab` has it"
+    from jupyter_server.services.contents.filemanager import FileContentsManager
+    from traitlets.config import Config
+    config = Config()
+    exec((root/'tools'/'jupyter_server_config.py').read_text(), dict(get_config=lambda: config))
+    return FileContentsManager(root_dir=str(root), pre_save_hook=config.ContentsManager.pre_save_hook)
+
+@pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
+def test_opening_and_saving_changes_nothing(fn, server, tmp_path):
+    name = fn.relative_to(root).as_posix()
+    model = server.get(name)
+    assert len(model['content']['cells'])>1
+    model['content'] = opened(model['content'])
+    server.run_pre_save_hooks(model=model, path=name)
+    out = tmp_path/fn.name
+    server._save_notebook(str(out), nbformat.from_dict(model['content'])) # as `save` does, beside the notebook instead of over it
+    assert json.loads(out.read_text(encoding='utf-8'))==json.loads(fn.read_text(encoding='utf-8'))
+
+PIXEL = base64.b64encode(b'\x89PNG not really').decode()
+SHOWN = [dict(output_type='stream', name='stdout', text='epoch 1\nepoch 2\n'),
+         dict(output_type='display_data', data={'image/png':PIXEL, 'text/plain':'<Figure>'}, metadata={}),
+         dict(output_type='execute_result', data={'text/html':'<b>.98</b>', 'text/plain':'.98'}, metadata={}, execution_count=3)]
+
+def run_as_reader(file, **env):
+    "Run All in a kernel that knows its notebook, as a Jupyter server starts it, and save"
+    nb = nbformat.read(file, 4)
+    old = dict(os.environ)
+    os.environ.update(JPY_SESSION_NAME=str(file), PYTHONPATH=str(root), **env)
+    try: NotebookClient(nb, kernel_name='python3', timeout=300, record_timing=False, resources={'metadata':{'path':str(file.parent)}}, extra_arguments=['--log-level=40']).execute()
+    finally: os.environ.clear(); os.environ.update(old)
+    nbformat.write(nb, file)
+    return nb
+
+def test_stored_outputs_survive_a_run_without_the_photographs(tmp_path):
+    "Run All and save, twice: what a Caltech-101 cell once showed is what it still shows, and it did not run"
+    code = nbformat.v4.new_code_cell
+    sources = ['from siamese_nb.notebook import caltech_cells', 'caltech_cells()', "#| caltech\nopen('ran', 'w'); 1/0", "#| caltech\nopen('ran', 'w'); 2/0", '6*7']
+    nb = nbformat.v4.new_notebook(cells=[code(o) for o in sources])
+    nb.metadata.kernelspec = dict(name='python3', display_name='python3', language='python')
+    nb.cells[2].outputs = [nbformat.from_dict(o) for o in copy.deepcopy(SHOWN)]
+    nbformat.write(nb, tmp_path/'one.ipynb')
+    for _ in range(2):
+        got = run_as_reader(tmp_path/'one.ipynb', SIAMESE_NB_DATA=str(tmp_path/'nowhere'))
+        now = [{k:v for k,v in o.items() if k!='execution_count'} for o in got.cells[2].outputs]
+        shown = lambda o: (o['output_type'], o.get('text', ''), {k:v for k,v in o.get('data', {}).items() if k!='text/plain'})
+        assert [shown(o) for o in now]==[shown(o) for o in SHOWN]
+        assert got.cells[4].outputs[0].data['text/plain']=='42' and not (tmp_path/'ran').exists()
+        assert 'left out' in got.cells[3].outputs[0].text # nothing was stored: said
+
+def test_running_to_the_end_does_not_rewrite_the_package(tmp_path):
+    "An experiment in an exported cell, saved and run to the end in a copy of the project, stays an experiment"
+    for o in ('settings.ini', 'pyproject.toml', 'README.md'): shutil.copy(root/o, tmp_path)
+    shutil.copytree(root/'siamese_nb', tmp_path/'siamese_nb', ignore=shutil.ignore_patterns('__pycache__', 'general'))
+    (tmp_path/'nbs'/'engineering').mkdir(parents=True)
+    file = tmp_path/'nbs'/'engineering'/'recipe.ipynb'
+    nb = nbformat.read(root/'nbs'/'engineering'/file.name, 4)
+    next(c for c in nb.cells if c.source.startswith('#| export\n')).source += '\nexperiment = 1'
+    nbformat.write(nb, file)
+    files = lambda: {o:o.read_bytes() for o in (tmp_path/'siamese_nb').rglob('*') if o.is_file() and '__pycache__' not in o.parts}
+    before = files()
+    run_as_reader(file)
+    assert files()==before
