@@ -4,11 +4,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from siamese_nb.data.batches import *
+from siamese_nb.data.batches import FileViews, PKSampler, TensorViews, pk_batches, whole
 from siamese_nb.data.images import Transform
 from siamese_nb.data_split import get_digits
-
-from siamese_nb.data.batches import TensorViews,whole
 
 def nudge(x, generator): return x+torch.randn(x.shape, generator=generator)
 
