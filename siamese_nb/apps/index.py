@@ -10,7 +10,7 @@ import os,time
 from pathlib import Path
 import numpy as np
 import torch
-from ..core import atomic_write,bar,cache_dir,content_hash,printable
+from ..core import atomic_write,bar,cache_dir,content_hash
 from ..nets.sealed import read_sealed,save_sealed
 
 # %% ../../nbs/engineering/folder_index.ipynb #1c8ec2aa
