@@ -1,0 +1,47 @@
+"The site: what is done to its pages and styles after they are rendered, by `make docs` and by Quarto's own call."
+import sys
+from pathlib import Path
+import pytest
+
+root = Path(__file__).parents[1]
+pytest.importorskip('nbconvert')
+sys.path.append(str(root/'tools'))
+import docs  # noqa: E402
+
+def test_fonts_go_and_the_first_rule_stays():
+    rule = ':root{--bs-blue:#2780e3}'
+    for address in ('url(https://fonts.googleapis.com/css2?family=A:wght@300;400;700&display=swap)', '"https://fonts.googleapis.com/css2?family=A:wght@300;700"'):
+        assert docs.no_fonts(f'@import{" " if address[0]=="u" else ""}{address};{rule}')==rule
+    assert docs.no_fonts('@import url(own.css);'+rule)=='@import url(own.css);'+rule
+
+def test_code_words_lead_to_an_entry_or_nowhere(tmp_path):
+    page,other = (tmp_path/'a.html').resolve(),(tmp_path/'b.html').resolve()
+    ids = {page:{'the-collapse-line'}, other:{'fit'}}
+    there = '<a href="b.html#fit"><code>fit</code></a>'
+    assert docs.anchored(there, page, ids)==there
+    assert docs.anchored('<a href="b.html#tune"><code>tune</code></a>', page, ids)=='<a href="b.html"><code>tune</code></a>'
+    assert docs.anchored('<a href="a.html#tune"><code>tune</code></a>', page, ids)=='<code>tune</code>'
+    assert docs.anchored('<a href="#The-collapse-line">x</a>', page, ids)=='<a href="#the-collapse-line">x</a>'
+    lost = '<a href="b.html#lost">prose</a>' # is for the link check to find
+    assert docs.anchored(lost, page, ids)==lost
+
+def test_quarto_calls_us():
+    project = docs.yaml.safe_load((root/'nbs/_quarto.yml').read_text(encoding='utf-8'))['project']
+    assert [project[k].split()[1:] for k in ('pre-render', 'post-render')]==[['../tools/docs.py', k] for k in ('before', 'after')]
+
+def test_readme_survives_quarto(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, 'proc', tmp_path)
+    readme = tmp_path/'_docs/README.md'
+    readme.parent.mkdir()
+    readme.write_text('links that are wrong from the root')
+    docs.hook('after', {'QUARTO_PROJECT_OUTPUT_FILES':'_docs/README.md'})
+    assert readme.read_text(encoding='utf-8')==(root/'README.md').read_text(encoding='utf-8')
+
+def test_a_page_of_the_root_links_into_the_book(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, 'proc', tmp_path)
+    (tmp_path/'design.md').touch()
+    assert docs.retarget('nbs/design.md', {})=='design.md'
+
+def test_nothing_names_a_link_that_leads_nowhere():
+    link = lambda text: docs.unlinked(docs.re.fullmatch('<a>(.*)</a>', f'<a>{text}</a>'))
+    assert [link(o) for o in ('source', '<i class="bi"></i> GitHub', 'the <b>code</b>')]==['', '', 'the <b>code</b>']
