@@ -105,9 +105,9 @@ def identify(self:Gallery,
 
 # %% ../../nbs/further/identify.ipynb #076d5ccd
 def open_set_rates(d:np.ndarray, # distance of every visitor to every identity (n, identities)
-                   truth, # column that each visitor belongs to, -1 for strangers
+                   truth, # column that each visitor belongs to, -1 for impostors
                    threshold:float # admitted below it
-)->dict: # found, mistaken: shares of the enrolled visitors; accepted: share of the strangers
+)->dict: # found, mistaken: shares of the enrolled visitors; accepted: share of the impostors
     "What happens at the door"
     d,truth = np.asarray(d),np.asarray(truth)
     near,passed,known = d.argmin(1),d.min(1)<threshold,truth>=0

@@ -65,10 +65,10 @@ def train_split(
     augment=None, # (batch of images, generator) -> batch
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y), rows of `x`; None: pairs by class
     every_image:bool=False, # batches in which each image occurs once an epoch, instead of each class equally often
-    seed:int=42, # of batches, dropout and frozen pairs
+    seed:int=42, # of batches, dropout and fixed pairs
     **kwargs # for `fit`
 )->History: # a row per epoch
-    "Train on the 'train' rows, and watch frozen pairs of the 'train' and the 'valid' rows"
+    "Train on the 'train' rows, and watch fixed pairs of the 'train' and the 'valid' rows"
     y,rows = np.asarray(y),np.flatnonzero(np.asarray(split)=='train')
     x = on_device(x, kwargs.get('device') or Accelerator().device)
     loss = loss or (PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive())
