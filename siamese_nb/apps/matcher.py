@@ -122,12 +122,13 @@ def in_chunks(images, # list, generator or stack
 # %% ../../nbs/further/compare.ipynb #1c3becce
 @patch
 def embed_some(self:Matcher,
-    images:list, # of any kind
+    images:list|Pictures, # of any kind
     batch_size:int=None, # views a step; None: what suits the device
     progress:bool=True # a bar, when it takes longer than a second
 )->tuple: # embeddings (n, dim), not-a-number where an image cannot be read; {number of the image: its error}
     "Embed what can be read."
-    pics,e = Pictures(images, self.net.transform),np.full((len(images), self.dim), np.nan, np.float32)
+    pics = images if isinstance(images, Pictures) else Pictures(images, self.net.transform)
+    e = np.full((len(images), self.dim), np.nan, np.float32)
     if not self.fast: # where there are too few images for a graph, it is made another time
         net = faster(self.net.backbone, self.device, len(images)*len(self.net.transform.views))
         self.fast = net if net.why=='ONNX Runtime' else None
