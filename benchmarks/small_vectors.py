@@ -20,12 +20,13 @@ from siamese_nb.pairs import fixed_pairs
 from siamese_nb.training.new_classes import head_for
 from siamese_nb.apps.matcher import load
 
-SIZES = (1024, 512, 256, 128, 64, 32)
+SIZES = (512, 256, 128, 64)
 
 def components(e, n, seed=42):
     "The first directions of these embeddings, (dim, n)"
-    x = (e-e.mean(0)).double()
-    return torch.linalg.eigh(x.T@x).eigenvectors.flip(1)[:, :n].float()
+    torch.manual_seed(seed)
+    n = min(n, len(e)-1)
+    return torch.svd_lowrank(e-e.mean(0), min(n+64, *e.shape), niter=4)[2][:, :n]
 
 def random_directions(dim, n, seed=42):
     "Directions that have seen nothing"
@@ -50,6 +51,7 @@ def measure(e, fit, pairs, labels, **about):
     for n in (e.shape[1], *SIZES):
         kinds = ('',) if n==e.shape[1] else ('train', 'own', 'random') if n==256 else ('train', 'own')
         for kind in kinds:
+            if kind in first and first[kind].shape[1]<n: continue # fewer images than directions
             w = None if not kind else random_directions(e.shape[1], n) if kind=='random' else first[kind][:, :n]
             x,like = (e, fit) if w is None else ((e-fit.mean(0))@w, (fit-fit.mean(0))@w)
             for bits in (32, 16, 8) if n in (e.shape[1], 256, 128) and kind!='random' else (32,):

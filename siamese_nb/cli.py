@@ -30,7 +30,7 @@ EXAMPLES = dict(
     siamese_calibrate='siamese_calibrate general my_photos --out weights/mine',
     siamese_audit='siamese_audit my_photos --out audit    # then open audit/audit.html')
 
-GO_ON = dict(siamese_run='the same command with --resume goes on')
+GO_ON = dict(siamese_run='the same command with --resume goes on', siamese_embed='the same command goes on')
 
 # %% ../nbs/engineering/cli.ipynb #23f18d2d
 @dataclass

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from siamese_nb.data_split import get_digits
 from siamese_nb.model import Head,SiameseNet
 from siamese_nb.nets.backbones import make_backbone
@@ -101,7 +100,6 @@ def test_goes_on_and_follows_the_folder(model, pics, tmp_path, by_hand):
     (pics/'2'/'notes.png').write_text('still no picture')
     assert run()==dict(n=81, new=3, bad=2, gone=3)
     equal(rows(out), local(model, pics))
-    version = lance.dataset(str(out)).version
     assert run()==dict(n=81, new=0, bad=2, gone=0)
     assert lance.dataset(str(out)).count_rows()==81
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['embed_cluster']
 
-# %% ../../nbs/engineering/cluster.ipynb #21bdf179
+# %% ../../nbs/engineering/cluster.ipynb #439de3e2
 import io,json,logging,os,tempfile,time
 from datetime import timedelta
 from importlib.util import find_spec
@@ -17,9 +17,10 @@ from ..data.images import MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,image_ex
 from ..nets.runtime import faster
 from .search import Pictures
 from .matcher import load,model_file
+from .vector_search import renew_index
 from .vectors import check_out,is_lance,vector_facts,vector_schema,vector_table
 
-# %% ../../nbs/engineering/cluster.ipynb #9bf924c6
+# %% ../../nbs/engineering/cluster.ipynb #333ad15b
 def _listed(file)->tuple:
     "The names in a text file, and the folder that they are seen from"
     lines = Path(file).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
@@ -49,7 +50,7 @@ def files_of(
     else: raise ValueError(f'{printable(source)} is a file: give a folder, or a .txt with the name of an image a line')
     return sorted(names, key=printable),fs,root
 
-# %% ../../nbs/engineering/cluster.ipynb #e5d8b558
+# %% ../../nbs/engineering/cluster.ipynb #98e51963
 def shard_size(
     n:int, # files
     actors:int # that share them
@@ -66,7 +67,7 @@ def shards(
     first = [*(printable(names[k]) if k else '' for k in starts), ''] # as the table has them
     return [dict(shard=i, names=[os.fsencode(n) for n in names[k:k+size]], since=first[i], until=first[i+1]) for i,k in enumerate(starts)]
 
-# %% ../../nbs/engineering/cluster.ipynb #93417d96
+# %% ../../nbs/engineering/cluster.ipynb #977507ee
 class Shard(Pictures):
     "Files as a table of items, each read once, hashed, and decoded if its content is not known."
     def __init__(self,
@@ -103,7 +104,7 @@ def reader(
         with fs.open_input_file(f'{root}/{name}') as f: return f.read()
     return remote if fs else plain
 
-# %% ../../nbs/engineering/cluster.ipynb #699406ae
+# %% ../../nbs/engineering/cluster.ipynb #39361939
 def quoted(
     s:str # any text
 )->str: # as SQL has it
@@ -122,7 +123,7 @@ def rows_between(
     t = lance.dataset(table, version=version).to_table(columns=['path', 'digest', 'why'], filter=' AND '.join(words))
     return {p:(d, w) for p,d,w in zip(*(t[c].to_pylist() for c in ('path', 'digest', 'why')))}
 
-# %% ../../nbs/engineering/cluster.ipynb #cd7c04b9
+# %% ../../nbs/engineering/cluster.ipynb #d864c055
 class Embedder:
     "An actor: a model that turns shards into fragments of a table."
     def __init__(self,
@@ -156,7 +157,7 @@ class Embedder:
         said = dict(shard=int(b['shard']), n=len(b['names']), new=len(table), bad=bad, gone=gone, fragments=[o.to_json() for o in made])
         return pa.table(dict(said=[json.dumps(said)]))
 
-# %% ../../nbs/engineering/cluster.ipynb #d86b7da0
+# %% ../../nbs/engineering/cluster.ipynb #166641b0
 def open_table(
     out:Path, # ends in .lance
     facts:dict # from `vector_facts`
@@ -204,7 +205,7 @@ class Commits:
         self.waiting,self.gone,self.last = [],[],time.monotonic()
         self.took = self.last-start
 
-# %% ../../nbs/engineering/cluster.ipynb #8ced9d9d
+# %% ../../nbs/engineering/cluster.ipynb #a1a0882e
 def start_ray(
     address:str=None # of a cluster; 'auto' finds one; None: this machine alone
 ): # the module ray
@@ -234,7 +235,7 @@ def shares(
     each = int(np.clip(cores//2, 1, 4))
     return max(1, cores//each),each,0
 
-# %% ../../nbs/engineering/cluster.ipynb #2c99021a
+# %% ../../nbs/engineering/cluster.ipynb #542e790b
 def embed_cluster(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
     source:str, # a folder, a .txt with a name a line, or an address that pyarrow opens (s3://, gs://, hdfs://, file://)
@@ -270,7 +271,7 @@ def embed_cluster(
     tidy(done.ds)
     return done.counts
 
-# %% ../../nbs/engineering/cluster.ipynb #e247ccb9
+# %% ../../nbs/engineering/cluster.ipynb #67ac8fde
 def run_shards(
     ray, # the module, connected
     work:list, # from `shards`; emptied
@@ -294,6 +295,7 @@ def run_shards(
 def tidy(
     ds # a Lance table
 ):
-    "Many small fragments into few large ones."
+    "Many small fragments into few large ones, and what is new into the index."
     if len(ds.get_fragments())>8: ds.optimize.compact_files()
+    renew_index(ds)
     ds.cleanup_old_versions(older_than=timedelta(hours=1))

@@ -287,16 +287,24 @@ def indexed(
 def siamese_search(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
     query:str, # an image file
-    folder:str, # where to look, sub-folders included
+    folder:str, # where to look: a folder, sub-folders included, or a .lance table that siamese_embed wrote
     k:int=5, # how many neighbours
+    label:str=None, # of a table: only rows of this label
+    under:str=None, # of a table: only rows whose path begins so
+    exact:bool=False, # of a table: compare with every row, even if there is an index
     json:bool=False, # print JSON
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Matches:
     "Which images of a folder are most like this one?"
     if k<1: raise ValueError(f'k is {k}: give at least 1')
+    table = str(folder).endswith('.lance')
+    if not table and (label or under or exact): raise ValueError('--label, --under and --exact need a .lance table: make one with siamese_embed')
     m = load(model, backbone_weights=backbone_weights)
     e = m.embed(query, progress=False)
-    r = indexed(m, folder, 'siamese_search').search(query, k, e)
+    if table:
+        from siamese_nb.apps.vector_search import VectorTable
+        r = VectorTable(m, folder).search(query, k, label, under, exact, e)
+    else: r = indexed(m, folder, 'siamese_search').search(query, k, e)
     lines = [f"{o['distance']:.3f}  {'same' if o['same'] else 'different':9}  {printable(o['path'])}" for o in r]
     print(json_text(r) if json else '\n'.join(lines))
     return r
@@ -304,11 +312,20 @@ def siamese_search(
 # %% ../../nbs/further/compare.ipynb #188c8c99
 def siamese_embed(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
-    source:str, # a folder of images, sub-folders included
+    source:str, # a folder of images, sub-folders included; with --engine ray also a .txt of names or an address (s3://, gs://, hdfs://, file://)
     out:str, # file to write: .npz (arrays `paths` and `embeddings`), .parquet or .lance (path, digest, why, label, vector)
+    engine:str='local', # local, or ray: all cores of this machine or of a cluster, into a .lance table that goes on where it was
+    address:str=None, # of the Ray cluster; auto finds one; without it this machine alone
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Path: # the file
     "Embed a folder of images."
+    if engine not in ('local', 'ray'): raise ValueError(f'engine is {printable(engine)}: it can be local or ray')
+    if address and engine!='ray': raise ValueError('--address needs --engine ray')
+    if engine=='ray':
+        from siamese_nb.apps.cluster import embed_cluster
+        said = embed_cluster(model, source, out, address, backbone_weights)
+        print(f"{said['n']:,} images: {said['new']:,} rows written, {said['gone']:,} out of date, {said['bad']:,} cannot be read: {printable(out)}")
+        return Path(out)
     out = check_out(out)
     ix = indexed(load(model, backbone_weights=backbone_weights), source, 'siamese_embed')
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
