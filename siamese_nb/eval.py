@@ -135,6 +135,6 @@ def threshold_at_fmr(
     "The most generous threshold with a false match rate of at most `rate`."
     far = np.sort(np.asarray(d)[np.asarray(y)==1])
     k = int(rate*len(far) + 1e-9)      # so many may lie below
-    if not k: raise ValueError(f'{len(far)} different pairs cannot show a rate of {rate:g}: '
-                               + (f'give {np.ceil(1/rate):,.0f} or more' if rate > 0 else 'give a rate above 0'))
+    cure = f'give {np.ceil(1/rate):,.0f} or more' if rate > 0 else 'give a rate above 0'
+    if not k: raise ValueError(f'{len(far)} different pairs cannot show a rate of {rate:g}: {cure}')
     return float('inf') if k >= len(far) else float(far[k])
