@@ -7,6 +7,7 @@ The front door:
     model.search('a.jpg', 'folder', k=5)  # what else looks like this
     model.calibrate('own_examples')       # a threshold and an error rate for your own pictures
     model.save('weights/my_photos')
+    model.push('user/name')               # to the Hugging Face Hub; load('hf://user/name') brings it back
     load()                                # the general model inside this package
 
 The rooms behind it:
@@ -16,12 +17,12 @@ The rooms behind it:
     nets                                       backbones, heads, features, the model file
     training                                   recipes, the loop, fine-tuning, new classes
     evaluation                                 thresholds, intervals, retrieval, one `Evaluation`
-    apps                                       compare, search, identify, calibrate, explain, export, audit
+    apps                                       compare, search, identify, calibrate, explain, export, audit, hub, demo
     report, run, cli                           pictures and page of a run; data in, files out; the commands
 """
 __version__ = "0.1.0"
 
-_where = {'fit':'front_door', 'load':'apps.calibrate', 'Items':'data_split', 'Recipe':'training.recipe', 'siamese_run':'run'}
+_where = {'fit':'front_door', 'load':'apps.hub', 'Items':'data_split', 'Recipe':'training.recipe', 'siamese_run':'run'}
 __all__ = list(_where)
 
 def __getattr__(name):

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 
 # %% ../nbs/engineering/cli.ipynb #19ca6643
 MODULES = dict(siamese_run='run', siamese_compare='apps.matcher', siamese_search='apps.matcher',
-               siamese_embed='apps.matcher', siamese_audit='apps.audit', siamese_calibrate='apps.calibrate')
+               siamese_embed='apps.matcher', siamese_audit='apps.audit', siamese_calibrate='apps.calibrate',
+               siamese_demo='apps.demo')
 
 EXAMPLES = dict(
     siamese_run="""siamese_run my_photos --epochs 20       # my_photos/cat/1.jpg, my_photos/dog/2.jpg, …
@@ -28,7 +29,8 @@ EXAMPLES = dict(
     siamese_search='siamese_search general photo.jpg my_photos -k 5',
     siamese_embed='siamese_embed general my_photos vectors.npz',
     siamese_calibrate='siamese_calibrate general my_photos --out weights/mine',
-    siamese_audit='siamese_audit my_photos --out audit    # then open audit/audit.html')
+    siamese_audit='siamese_audit my_photos --out audit    # then open audit/audit.html',
+    siamese_demo='siamese_demo                # then open http://127.0.0.1:7860')
 
 GO_ON = dict(siamese_run='the same command with --resume goes on', siamese_embed='the same command goes on')
 
@@ -234,6 +236,7 @@ def siamese_search(): start('siamese_search')
 def siamese_embed(): start('siamese_embed')
 def siamese_audit(): start('siamese_audit')
 def siamese_calibrate(): start('siamese_calibrate')
+def siamese_demo(): start('siamese_demo')
 
 # %% ../nbs/engineering/cli.ipynb #506fbf78
 def main(

@@ -11,7 +11,7 @@ from pathlib import Path
 from .core import printable
 from .data_split import Items
 from .training.recipe import Recipe, read_recipe, to_dict
-from .apps.calibrate import Matcher # with its method `calibrate`
+from .apps.hub import Matcher # with its methods `calibrate` and `push`
 from .run import Job, RunFiles, choose_backbone, describe, learn, model_facts, read_items, run_id
 
 # %% ../nbs/engineering/front_door.ipynb #d658dce5
