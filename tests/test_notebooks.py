@@ -55,13 +55,24 @@ def opened(nb):
     for c in nb.cells: c.metadata.trusted = True
     return nb
 
+def lab_config():
+    "As `make lab` has it"
+    from traitlets.config import Config
+    config = Config()
+    exec((root/'tools'/'jupyter_server_config.py').read_text(), dict(get_config=lambda: config))
+    return config
+
+@pytest.mark.parametrize('who', [0, 1000])
+def test_lab_as_root(who, monkeypatch):
+    "Fault 22: in a container there is nobody else; elsewhere the server goes on asking"
+    monkeypatch.setattr(os, 'geteuid', lambda: who, raising=False)
+    assert lab_config().ServerApp.allow_root==(who==0)
+
 @pytest.fixture(scope='module')
 def server():
     "The part of a Jupyter server that reads and writes notebooks, configured as `make lab` has it"
     from jupyter_server.services.contents.filemanager import FileContentsManager
-    from traitlets.config import Config
-    config = Config()
-    exec((root/'tools'/'jupyter_server_config.py').read_text(), dict(get_config=lambda: config))
+    config = lab_config()
     return FileContentsManager(root_dir=str(root), pre_save_hook=config.ContentsManager.pre_save_hook)
 
 @pytest.mark.parametrize('fn', notebooks, ids=lambda fn: fn.stem)
