@@ -1,4 +1,4 @@
-"How few numbers an embedding needs: principal components of the recipe for new classes and of the general model, in 32, 16 and 8 bits; the same test pairs for all. Class draws 100 to 104; settings of the recipe as chosen in graphs/strangers/steps.csv. Writes graphs/scale/small_vectors.csv and small_vectors_mean.csv."
+"How few numbers an embedding needs: principal directions of the recipe for new classes and of the general model, in 32, 16 and 8 bits; the same test pairs for all. Class draws 100 to 104; settings of the recipe as chosen in graphs/strangers/steps.csv. Writes graphs/scale/small_vectors.csv and small_vectors_mean.csv."
 import re
 from pathlib import Path
 import numpy as np
@@ -22,11 +22,11 @@ from siamese_nb.apps.matcher import load
 
 SIZES = (512, 256, 128, 64)
 
-def components(e, n, seed=42):
-    "The first directions of these embeddings, (dim, n)"
+def components(e, n, seed=42, mean=None):
+    "The first directions of these embeddings, (dim, n), around their mean or around zero"
     torch.manual_seed(seed)
     n = min(n, len(e)-1)
-    return torch.svd_lowrank(e-e.mean(0), min(n+64, *e.shape), niter=4)[2][:, :n]
+    return torch.svd_lowrank(e-(e.mean(0) if mean is None else mean), min(n+64, *e.shape), niter=4)[2][:, :n]
 
 def random_directions(dim, n, seed=42):
     "Directions that have seen nothing"
@@ -45,17 +45,23 @@ def figures(e, pairs, labels):
     m,r = metrics(d, pairs[2], float(np.median(d))),retrieval(e, labels)
     return dict(eer=m['eer'], auc=m['roc_auc'], **{k:r[k] for k in ('recall@1', 'map@r')})
 
-def measure(e, fit, pairs, labels, **about):
-    "Rows: from the embeddings of test images, with directions from `fit` (training images), from the test images themselves, or from nothing"
-    first = dict(train=components(fit, SIZES[0]), own=components(e, SIZES[0]))
-    for n in (e.shape[1], *SIZES):
-        kinds = ('',) if n==e.shape[1] else ('train', 'own', 'random') if n==256 else ('train', 'own')
-        for kind in kinds:
-            if kind in first and first[kind].shape[1]<n: continue # fewer images than directions
-            w = None if not kind else random_directions(e.shape[1], n) if kind=='random' else first[kind][:, :n]
-            x,like = (e, fit) if w is None else ((e-fit.mean(0))@w, (fit-fit.mean(0))@w)
-            for bits in (32, 16, 8) if n in (e.shape[1], 256, 128) and kind!='random' else (32,):
-                yield dict(about, numbers=n, directions=kind, bits=bits, bytes=n*bits//8, **figures(in_bits(x, bits, like), pairs, labels))
+def project(e, w, mean, restore):
+    "Fewer numbers; `restore`: in the length that the whole vector had"
+    x = (e if restore else e-mean)@w
+    return x*(e.norm(dim=1, keepdim=True)/x.norm(dim=1, keepdim=True)) if restore else x
+
+def measure(e, fit, every, pairs, labels, **about):
+    "Rows: from the embeddings of test images, with directions from training images, from all images (the user's own table, without a label) or from nothing"
+    def row(x, like, bits, n, kind, restore): return dict(about, numbers=n, directions=kind, length=restore, bits=bits, bytes=n*bits//8, **figures(in_bits(x, bits, like), pairs, labels))
+    for bits in (32, 16, 8): yield row(e, fit, bits, e.shape[1], '', '')
+    for kind,by in (('training images', fit), ('own table', every), ('random', None)):
+        for restore in (False, True) if by is not None else (True,):
+            mean = None if by is None else by.mean(0)
+            w = random_directions(e.shape[1], SIZES[0]) if by is None else components(by, SIZES[0]) if not restore else components(by, SIZES[0], mean=0)
+            for n in SIZES:
+                if w.shape[1]<n or kind!='own table' and n!=256: continue
+                x,like = project(e, w[:, :n], mean, restore),project(every, w[:, :n], mean, restore)
+                for bits in (32, 16, 8) if kind=='own table' and restore and n==256 else (32,): yield row(x, like, bits, n, kind, 'restored' if restore else 'as it is')
 
 def chosen(steps, data, seed):
     "The setting that the recipe chose for this draw"
@@ -75,10 +81,11 @@ def draws(data, items, x, head, general, seeds, steps):
         o = chosen(steps, data, seed)
         z = x[..., :n] if o['plain'] else x
         h = head_for(o, head, z, rows, y[rows], seed)
-        yield from measure(h(z[test]), h(z[rows]), pairs, labels[test], data=data, model='new classes', seed=seed)
+        every = h(z)
+        yield from measure(every[test], every[rows], every, pairs, labels[test], data=data, model='new classes', seed=seed)
         if not data.startswith('grocery'): continue
         g = general(x[..., :n]) # it was fitted on Caltech-101
-        yield from measure(g[test], g[rows], pairs, labels[test], data=data, model='general', seed=seed)
+        yield from measure(g[test], g[rows], g, pairs, labels[test], data=data, model='general', seed=seed)
 
 @call_parse
 def main(grocery:str='../shared/grocery', # a folder of grocery kinds
@@ -97,17 +104,17 @@ def main(grocery:str='../shared/grocery', # a folder of grocery kinds
         x,_ = extract(bb, items, Transform(bb.size, ('squash', 'crop')))
         for o in draws(data, items, x, head, general, range(100, 100+n), steps):
             rows.append(o)
-            if o['numbers'] in (256, 2280): print({k:round(v, 4) if isinstance(v, float) else v for k,v in o.items()}, flush=True)
+            if o['numbers']==256: print({k:round(v, 4) if isinstance(v, float) else v for k,v in o.items()}, flush=True)
     file = out/'small_vectors.csv'
     table = pd.DataFrame(rows)
     if file.exists(): table = pd.concat([old for old in [pd.read_csv(file)] for old in [old[~old['data'].isin(only.split(','))]]]+[table])
     table.round(6).to_csv(file, index=False)
     by = ['data', 'model', 'seed']
-    table['directions'] = table['directions'].fillna('')
+    table[['directions', 'length']] = table[['directions', 'length']].fillna('')
     full = table[(table['directions']=='') & (table['bits']==32)].set_index(by)[['eer', 'auc', 'recall@1', 'map@r']]
     lost = table.join(full, on=by, rsuffix=' whole')
     for k in full: lost[f'{k} lost'] = (lost[k]-lost[f'{k} whole'])*(1 if k=='eer' else -1)
-    same = ['data', 'model', 'numbers', 'directions', 'bits', 'bytes']
+    same = ['data', 'model', 'numbers', 'directions', 'length', 'bits', 'bytes']
     lost['numbers'] = np.where(lost['directions']=='', 0, lost['numbers']) # draws differ in width: 0 is all of them
     lost['bytes'] = np.where(lost['directions']=='', 0, lost['bytes'])
     g = lost.groupby(same, sort=False)

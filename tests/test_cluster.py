@@ -162,3 +162,28 @@ def test_what_cannot_be_done_is_said(model, pics, tmp_path, by_hand):
     assert not out.exists()
     cluster.open_table(out, dict(model='other', dim='4', distance='euclidean', threshold='1.0'))
     with pytest.raises(ValueError, match='another model'): cluster.embed_cluster(model, pics, out, progress=False)
+
+def test_fewer_numbers(model, pics, tmp_path, by_hand):
+    "Directions are found once, kept with the table, and used by whoever asks it"
+    from siamese_nb.apps.matcher import siamese_embed,siamese_search
+    from siamese_nb.apps.vector_search import VectorTable
+    out,m = tmp_path/'out.lance',load(model)
+    assert cluster.embed_cluster(model, pics, out, dim=16, progress=False)['new']==81
+    kept = (out/'fewer.safetensors').read_bytes()
+    assert cluster.embed_cluster(model, pics, out, progress=False)['new']==0 and (out/'fewer.safetensors').read_bytes()==kept
+    ds = lance.dataset(str(out))
+    assert ds.schema.field('vector').type.list_size==16 and ds.schema.metadata[b'dim']==b'16'
+    query = sorted(pics.rglob('*.*'))[7]
+    t = VectorTable(m, out)
+    v = {p:r[3] for p,r in rows(out).items() if r[3]}
+    assert np.linalg.norm(t.model.embed(query, progress=False)-v[str(query.relative_to(pics))])<1e-3
+    assert np.allclose([np.linalg.norm(o) for o in v.values()], 1, atol=1e-4)
+    found = siamese_search(model, str(query), str(out), k=3)
+    assert len(found)==3 and str(query.relative_to(pics)) not in [o['path'] for o in found]
+    siamese_embed(model, str(pics), str(tmp_path/'here.lance'), dim=16)
+    assert [o['path'] for o in siamese_search(model, str(query), str(tmp_path/'here.lance'), k=3)][0]==found[0]['path']
+    with pytest.raises(ValueError, match='16 numbers'): cluster.embed_cluster(model, pics, out, dim=8, progress=False)
+    with pytest.raises(ValueError, match='pictures or more'): cluster.embed_cluster(model, pics, tmp_path/'b.lance', dim=64, progress=False)
+    with pytest.raises(ValueError, match='ends in .lance'): siamese_embed(model, str(pics), str(tmp_path/'here.npz'), dim=16)
+    with pytest.raises(ValueError, match='local or ray'): siamese_embed(model, str(pics), str(out), engine='spark')
+    with pytest.raises(ValueError, match='need a .lance table'): siamese_search(model, str(query), str(pics), label='0')

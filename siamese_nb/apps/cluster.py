@@ -17,6 +17,7 @@ from ..data.images import MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,image_ex
 from ..nets.runtime import faster
 from .search import Pictures
 from .matcher import load,model_file
+from .small import Fewer,fit_fewer,with_fewer
 from .vector_search import renew_index
 from .vectors import check_out,is_lance,vector_facts,vector_schema,vector_table
 
@@ -134,6 +135,7 @@ class Embedder:
             (Path(d)/'model.safetensors').write_bytes(job['model']())
             self.model = load(f'{d}/model.safetensors', job['device'], job['weights'])
         self.model.fast = faster(self.model.net.backbone, self.model.device)
+        if job.get('fewer'): self.model = Fewer(self.model, *job['fewer']())
 
     def rows(self, names, before)->tuple:
         "A table of what is new or otherwise, and the paths of rows that hold no longer"
@@ -235,12 +237,30 @@ def shares(
     each = int(np.clip(cores//2, 1, 4))
     return max(1, cores//each),each,0
 
+# %% ../../nbs/engineering/cluster.ipynb #42ff3482
+SAMPLE = 2048 # pictures in which directions are found
+
+def of_size(
+    m, # a Matcher
+    dim:int|None, # numbers wanted
+    out:Path, # the table, there or not
+    names:list, # of the files
+    read # name -> bytes
+): # the model, with fewer numbers if that is wanted
+    "What a table has stays; a new one's directions are found in a sample of its pictures."
+    there = with_fewer(m, out)
+    if is_lance(out) and dim and there.dim!=dim: raise ValueError(f'{printable(out)} has vectors of {there.dim} numbers: leave out --dim, or give another name')
+    if is_lance(out) or not dim: return there
+    some = [names[i] for i in np.unique(np.linspace(0, len(names)-1, SAMPLE).astype(int))]
+    return fit_fewer(m, m.embed_some(Shard(some, read, {}, m.net.transform), progress=False)[0], dim)
+
 # %% ../../nbs/engineering/cluster.ipynb #542e790b
 def embed_cluster(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
     source:str, # a folder, a .txt with a name a line, or an address that pyarrow opens (s3://, gs://, hdfs://, file://)
     out:str, # a Lance table, made or brought up to date; where every machine sees it
     address:str=None, # of a Ray cluster; 'auto' finds one; None: this machine alone
+    dim:int=None, # numbers of a vector, if it is to have fewer than the model gives; a table that is there has its own
     backbone_weights:str=None, # the backbone's ImageNet weights, where they cannot be downloaded
     every:float=10., # seconds between commits
     progress:bool=True # a bar, when it takes longer than a second
@@ -250,11 +270,14 @@ def embed_cluster(
     out,(names,fs,root) = check_out(out).resolve(),files_of(source)
     if not names: raise ValueError(f'{printable(source)} holds no image: give a folder of images')
     m,ray = load(model, backbone_weights=backbone_weights),start_ray(address)
+    m = of_size(m, dim, out, names, reader(fs, root))
     ds,(actors,cpus,gpus) = open_table(out, vector_facts(m)),shares(ray.cluster_resources())
+    if isinstance(m, Fewer): m.save(out)
     known = ds.count_rows()
     if known: ds.create_scalar_index('path', 'BTREE', replace=True)
     held = ray.put(model_file(model).read_bytes())
-    job = dict(model=lambda: ray.get(held), weights=backbone_weights, device=None if gpus else 'cpu', fs=fs, root=root,
+    fewer = ray.put((m.w, m.threshold)) if isinstance(m, Fewer) else None
+    job = dict(model=lambda: ray.get(held), fewer=fewer and (lambda: ray.get(fewer)), weights=backbone_weights, device=None if gpus else 'cpu', fs=fs, root=root,
                table=str(out), version=ds.version if known else 0, facts=vector_facts(m))
     done,n = Commits(ds, every),len(names)
     work = shards(names, shard_size(n, actors))

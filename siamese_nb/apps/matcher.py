@@ -300,11 +300,12 @@ def siamese_search(
     table = str(folder).endswith('.lance')
     if not table and (label or under or exact): raise ValueError('--label, --under and --exact need a .lance table: make one with siamese_embed')
     m = load(model, backbone_weights=backbone_weights)
-    e = m.embed(query, progress=False)
     if table:
         from siamese_nb.apps.vector_search import VectorTable
-        r = VectorTable(m, folder).search(query, k, label, under, exact, e)
-    else: r = indexed(m, folder, 'siamese_search').search(query, k, e)
+        r = VectorTable(m, folder).search(query, k, label, under, exact)
+    else:
+        e = m.embed(query, progress=False)
+        r = indexed(m, folder, 'siamese_search').search(query, k, e)
     lines = [f"{o['distance']:.3f}  {'same' if o['same'] else 'different':9}  {printable(o['path'])}" for o in r]
     print(json_text(r) if json else '\n'.join(lines))
     return r
@@ -315,20 +316,28 @@ def siamese_embed(
     source:str, # a folder of images, sub-folders included; with --engine ray also a .txt of names or an address (s3://, gs://, hdfs://, file://)
     out:str, # file to write: .npz (arrays `paths` and `embeddings`), .parquet or .lance (path, digest, why, label, vector)
     engine:str='local', # local, or ray: all cores of this machine or of a cluster, into a .lance table that goes on where it was
+    dim:int=None, # fewer numbers a vector than the model gives, in a .lance table
     address:str=None, # of the Ray cluster; auto finds one; without it this machine alone
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Path: # the file
     "Embed a folder of images."
     if engine not in ('local', 'ray'): raise ValueError(f'engine is {printable(engine)}: it can be local or ray')
+    if dim and Path(out).suffix!='.lance': raise ValueError('--dim needs a table that ends in .lance, which keeps the directions')
     if address and engine!='ray': raise ValueError('--address needs --engine ray')
     if engine=='ray':
         from siamese_nb.apps.cluster import embed_cluster
-        said = embed_cluster(model, source, out, address, backbone_weights)
+        said = embed_cluster(model, source, out, address, dim, backbone_weights)
         print(f"{said['n']:,} images: {said['new']:,} rows written, {said['gone']:,} out of date, {said['bad']:,} cannot be read: {printable(out)}")
         return Path(out)
     out = check_out(out)
     ix = indexed(load(model, backbone_weights=backbone_weights), source, 'siamese_embed')
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
-    else: write_table(index_table(ix), out)
+    else:
+        if dim:
+            from siamese_nb.apps.small import fit_fewer,project
+            ix.model = fit_fewer(ix.model, ix.e[np.unique(np.linspace(0, len(ix)-1, 2048).astype(int))], dim)
+            ix.e = project(ix.e, ix.model.w)
+        write_table(index_table(ix), out)
+        if dim: ix.model.save(out)
     print(f'{len(ix):,} images, {ix.e.shape[1]} numbers each: {printable(out)}')
     return out

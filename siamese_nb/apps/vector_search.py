@@ -15,6 +15,7 @@ from ..core import content_hash,printable
 from ..data.images import is_path,one_image
 from ..evaluation.nearest import nearest
 from .search import Matches
+from .small import with_fewer
 from .vectors import is_lance,vector_facts
 
 # %% ../../nbs/engineering/vector_search.ipynb #598b9b3d
@@ -136,9 +137,9 @@ class VectorTable:
         if not find_spec('lance'): raise ImportError("a .lance table needs one more package: pip install 'siamese_nb[lance]'")
         import lance
         if not is_lance(file): raise FileNotFoundError(f'no table at {printable(file)}: give one that siamese_embed wrote')
-        self.model,self.file,self.ds = model,Path(file),lance.dataset(str(file))
+        self.model,self.file,self.ds = with_fewer(model, file),Path(file),lance.dataset(str(file))
         said = {k.decode():v.decode() for k,v in (self.ds.schema.metadata or {}).items()}
-        odd = [k for k,v in vector_facts(model).items() if said.get(k)!=v]
+        odd = [k for k,v in vector_facts(self.model).items() if said.get(k)!=v]
         if odd: raise ValueError(f"{printable(file)} holds vectors of another model ({odd[0]} differs): give the model that wrote it")
         self.index = index_facts(self.ds)
 
