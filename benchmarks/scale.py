@@ -112,7 +112,7 @@ def tiny_pictures(folder, n):
         a.ravel()[:3] = i&255,i>>8&255,i>>16
         f = Path(folder)/f'{i//1000:03d}'/f'{i:06d}.png'
         f.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(a).save(f)
+        Image.fromarray(a).save(f, compress_level=1)
 
 DRIVER = """
 import json,resource,sys
@@ -128,7 +128,7 @@ def said(words):
     if r.returncode: raise SystemExit(r.stderr[-2000:])
     return json.loads(r.stdout.strip().splitlines()[-1])
 
-def memory(out, sizes=(2000, 10_000, 50_000)):
+def memory(out, sizes=(2000, 50_000)):
     "Peak memory of the driver's process"
     rows = []
     for n in sizes:
@@ -223,5 +223,5 @@ def main(job:str, # million, ten_million, memory, killed or costs
     out.mkdir(parents=True, exist_ok=True)
     print({k:version(k) for k in ('ray', 'pylance', 'pyarrow', 'torch')})
     dict(million=lambda: index(1_000_000, 256, out, grocery), ten_million=lambda: index(10_000_000, 64, out, grocery, 64),
-         small=lambda: index(100_000, 256, out, grocery), memory=lambda: memory(out), killed=lambda: killed(out, grocery, 400),
+         small=lambda: index(100_000, 256, out, grocery), memory=lambda: memory(out), killed=lambda: killed(out, grocery, 300),
          costs=lambda: costs(out, grocery))[job]()

@@ -219,14 +219,17 @@ def start_ray(
     import ray,ray.data
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     if ray.is_initialized(): return ray
-    quiet = dict(log_to_driver=False, logging_level='ERROR')
-    address = address or os.environ.get('RAY_ADDRESS')
-    try:
-        if address: ray.init(address, **quiet)
-        else: ray.init(num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20, **quiet)
-    except (ConnectionError, OSError, ValueError) as e:
-        raise OSError(f'no Ray cluster at {printable(address)} ({printable(str(e).splitlines()[0][:100])}): start one with ray start --head') from None
-    return ray
+    address,quiet = address or os.environ.get('RAY_ADDRESS'),dict(log_to_driver=False, logging_level='ERROR')
+    how = dict(address=address) if address else dict(num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20)
+    for tries in (2, 1, 0):
+        try:
+            ray.init(**how, **quiet)
+            return ray
+        except Exception as e: # Ray raises plain ones
+            ray.shutdown()
+            said = printable((str(e) or type(e).__name__).splitlines()[0][:100])
+            if address: raise OSError(f'no Ray cluster at {printable(address)} ({said}): start one with ray start --head') from None
+            if not tries: raise OSError(f'Ray did not start here ({said}): try again when the machine is less busy') from None
 
 def shares(
     resources:dict # of the cluster: CPU, GPU

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/engineering/small.ipynb #53a4faa3
+# %% ../../nbs/engineering/small.ipynb #d4800bb9
 from pathlib import Path
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from safetensors.numpy import save as to_bytes
 from safetensors import safe_open
 from ..core import atomic_write,printable
 
-# %% ../../nbs/engineering/small.ipynb #70fee76c
+# %% ../../nbs/engineering/small.ipynb #60c18753
 def directions(
     e:np.ndarray, # embeddings of a sample, (n, dim)
     k:int # how many
@@ -43,7 +43,7 @@ def threshold_of(
     near = np.argsort(np.abs(d-threshold))[:pairs]
     return float(threshold+np.mean(np.linalg.norm(small[a[near]]-small[b[near]], axis=1)-d[near]))
 
-# %% ../../nbs/engineering/small.ipynb #010a76f9
+# %% ../../nbs/engineering/small.ipynb #7c80f6f8
 class Fewer:
     "A model whose embeddings have fewer numbers; all else is the model's."
     def __init__(self,
