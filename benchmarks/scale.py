@@ -59,7 +59,7 @@ def used(what, f, **about):
 
 def size_of(folder): return sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file())
 
-def in_turn(ds, index, n=30, k=10, seed=1):
+def in_turn(ds, index, n=12, k=10, seed=1):
     "Milliseconds a query, index and comparison with all in turn; medians"
     from siamese_nb.apps.vector_search import query_rows
     e = ds.sample(n)['vector'].combine_chunks().flatten().to_numpy().reshape(n, -1)
@@ -73,7 +73,7 @@ def in_turn(ds, index, n=30, k=10, seed=1):
     a,b = np.array(took).T*1000
     return dict(index_ms=float(np.median(a)), exact_ms=float(np.median(b)), times=float(np.median(b/a)))
 
-def index(n, dim, out, grocery, sample_rate=256):
+def index(n, dim, out, grocery, sample_rate=64):
     "Write, index, measure"
     from siamese_nb.apps.vector_search import make_index
     with tempfile.TemporaryDirectory(dir=os.environ.get('SCRATCH')) as d:
@@ -81,10 +81,10 @@ def index(n, dim, out, grocery, sample_rate=256):
         raw = size_of(f'{d}/t.lance')
         known,built = used('index', lambda: make_index(ds, least=1000, sample_rate=sample_rate))
         speed = in_turn(ds, known)
-        row = dict(vectors=n, numbers=dim, table_GB=raw/1e9, index_GB=(size_of(f'{d}/t.lance')-raw)/1e9, write_cpu_s=wrote['cpu_seconds'],
+        row = dict(kind=known['kind'], vectors=n, numbers=dim, table_GB=raw/1e9, index_GB=(size_of(f'{d}/t.lance')-raw)/1e9, write_cpu_s=wrote['cpu_seconds'],
                    index_cpu_s=built['cpu_seconds'], partitions=known['partitions'], probes=known['probes'], refine=known['refine'],
                    queries=known['queries'], **{'recall@10':known['recall']}, **speed, peak_GB=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
-    add(out/'index.csv', [row], ['vectors', 'numbers'])
+    add(out/'index.csv', [row], ['kind', 'vectors', 'numbers'])
 
 def add(file, rows, keys):
     "Rows into a table, in place of those with the same keys"
