@@ -45,3 +45,8 @@ def test_a_page_of_the_root_links_into_the_book(tmp_path, monkeypatch):
 def test_nothing_names_a_link_that_leads_nowhere():
     link = lambda text: docs.unlinked(docs.re.fullmatch('<a>(.*)</a>', f'<a>{text}</a>'))
     assert [link(o) for o in ('source', '<i class="bi"></i> GitHub', 'the <b>code</b>')]==['', '', 'the <b>code</b>']
+
+def test_no_pipe_inside_a_code_span():
+    import api_entry
+    assert api_entry.code('float|None')==r'`float` \| `None`'
+    assert [api_entry.code(o) for o in ('int', '', 'a|b|c')]==['`int`', '', r'`a` \| `b` \| `c`']

@@ -21,7 +21,9 @@ def type_name(o):
     return re.sub(r'\b[\w.]+\.(?=\w)', '', formatannotation(o)).replace(' | ', '|')
 
 def cell(s): return str(s).replace('|', r'\|').replace('\n', ' ')
-def code(s): return f'`{cell(s)}`' if s else ''
+def code(s):
+    "A type or a default; a span for each side of a pipe, since pandoc shows the backslash of one that is inside"
+    return r' \| '.join(f'`{cell(o)}`' for o in str(s).split('|')) if s else ''
 def default(o): return '' if o is Parameter.empty else '…' if repr(o)=='<factory>' else getattr(o, '__name__', None) or repr(o)
 
 def untyped_return(o):
