@@ -1,4 +1,4 @@
-"Fine-tuning of the last stage over several seeds, beside the heads alone on the same pairs. Writes graphs/finetune/finetune.csv row by row; what is there already is not measured again."
+"Fine-tuning over several seeds, beside the heads alone on the same pairs, and for several numbers of epochs. Writes graphs/finetune/finetune.csv row by row; what is there already is not measured again."
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,41 +17,51 @@ from siamese_nb.training.inputs import *
 from siamese_nb.training.inputs import make_head
 from siamese_nb.training.recipe import KNOWN,NEW
 
-def one(items, backbone, protocol, seed, epochs):
-    "A row for the recipe without fine-tuning, and one with it"
-    recipe = NEW if protocol=='unseen' else KNOWN
-    for finetune in ('none', 'last'):
-        torch.manual_seed(seed)
-        bb = make_backbone(backbone, pool=recipe.pooling)
-        inputs = read_inputs(items, bb, make_head(bb, recipe), recipe.views)
-        split = make_split(inputs.items, protocol, seed)
-        pairs = draw_pairs(inputs.items, split, seed=seed)
-        start,cpu = time.perf_counter(),time.process_time()
-        more = dict(epochs=epochs, keep=True) if finetune=='last' else {}
-        history = train_with(inputs, split, replace(recipe, finetune=finetune), seed=seed, **more)
-        m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=protocol=='unseen', seed=seed)
-        share = getattr(history, 'tuned', {}).get('share')
-        yield dict(finetune=finetune, epochs=epochs if more else 0, share=share, **{k:m.test[k] for k in ('accuracy', 'roc_auc', 'eer')},
-                   valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=time.process_time()-cpu, seconds=time.perf_counter()-start)
+KEY = ['backbone', 'classes', 'protocol', 'seed', 'finetune', 'epochs']
+
+def measure(items, key):
+    "A row: train, and judge on test pairs that neither training nor threshold has seen"
+    unseen,seed = key['protocol'] == 'unseen',key['seed']
+    recipe = NEW if unseen else KNOWN
+    torch.manual_seed(seed)
+    bb = make_backbone(key['backbone'], pool=recipe.pooling)
+    inputs = read_inputs(items, bb, make_head(bb, recipe), recipe.views)
+    split = make_split(inputs.items, key['protocol'], seed)
+    pairs = draw_pairs(inputs.items, split, seed=seed)
+    more = dict(epochs=key['epochs'], keep=True) if key['finetune'] != 'none' else {}
+    start,cpu = time.perf_counter(),time.process_time()
+    history = train_with(inputs, split, replace(recipe, finetune=key['finetune']), seed=seed, **more)
+    cpu,wall = time.process_time() - cpu,time.perf_counter() - start
+    m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
+    tuned = getattr(history, 'tuned', {})
+    print(*history, sep='\n', flush=True)
+    return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in ('accuracy', 'roc_auc', 'eer')},
+                valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=round(cpu), seconds=round(wall))
+
+def there(table, key):
+    "Has this row been measured?"
+    return len(table) and (table[KEY] == pd.Series(key)[KEY]).all(axis=1).any()
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
          backbone:str='efficientnet_lite0', # any that comes with weights
          classes:str='clean', # or 'all'
          protocol:str='seen', # or 'unseen'
+         finetune:str='last', # or 'all'
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
-         epochs:int=4, # of backbone and heads together
+         epochs:str=str(EPOCHS), # of backbone and heads together; several numbers, divided by commas: a frontier
          out:str='graphs/finetune'): # folder for the table
     "Measure what is missing, and write"
     file = Path(out)/'finetune.csv'
     file.parent.mkdir(parents=True, exist_ok=True)
-    table = pd.read_csv(file) if file.exists() else pd.DataFrame()
+    table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=KEY)
     items,facts = get_caltech101(root, classes),dict(backbone=backbone, classes=classes, protocol=protocol)
     for seed in range(first, first+n):
-        key = facts | dict(seed=seed)
-        if len(table) and (table[list(key)]==pd.Series(key)).all(axis=1).any(): continue
-        rows = [key | r for r in one(items, backbone, protocol, seed, epochs)]
-        table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
-        table.to_csv(file, index=False)
-        print(pd.DataFrame(rows).to_string(), flush=True)
+        for kind,e in [('none', 0), *[(finetune, int(e)) for e in epochs.split(',')]]:
+            key = facts | dict(seed=seed, finetune=kind, epochs=e)
+            if there(table, key): continue
+            row = key | measure(items, key)
+            table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+            table.to_csv(file, index=False)
+            print(row, flush=True)
