@@ -12,7 +12,7 @@ from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.nets.backbones import *
 from siamese_nb.train import embed_rows
 from siamese_nb.training.finetune import *
-from siamese_nb.training.finetune import train_with
+from siamese_nb.training.finetune import EPOCHS,train_with
 from siamese_nb.training.inputs import *
 from siamese_nb.training.inputs import make_head
 from siamese_nb.training.recipe import KNOWN,NEW
@@ -35,7 +35,7 @@ def measure(items, key):
     m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
     tuned = getattr(history, 'tuned', {})
     print(*history, sep='\n', flush=True)
-    return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in ('accuracy', 'roc_auc', 'eer')},
+    return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in ('accuracy', 'best_accuracy', 'roc_auc', 'eer')},
                 valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=round(cpu), seconds=round(wall))
 
 def there(table, key):

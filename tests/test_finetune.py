@@ -100,7 +100,7 @@ def test_folded_is_the_same_function_and_gradient():
     stage = nn.Sequential(*chain(bb)[last_step(bb, chain(bb)):]).eval()
     for m in stage.modules():
         if isinstance(m, nn.Conv2d): m.weight.requires_grad_(True)
-    folded,x = fold_norms(stage),torch.randn(2, 512, 7, 7)
+    folded,x = fold_norms(stage),torch.randn(2, 256, 14, 14)
     assert any(isinstance(m, FoldedConv) for m in folded.modules())
     grads = []
     for net in (stage, folded):

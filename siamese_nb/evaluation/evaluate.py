@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from ..core import atomic_write
 from ..eval import equal_error_rate, pair_distances, tpr_at_fpr
 from .probability import calibrate, reliability
-from .scores import best_threshold, pair_scores
+from .scores import best_threshold, even_images, pair_scores
 from .intervals import accuracy_interval, paired_intervals
 from .retrieval import one_shot, retrieval
 
@@ -138,8 +138,9 @@ def evaluate(
     found = measure_pairs(e, pairs)
     valid, test = found['valid'], found['test']
     for o in found.values(): check_distances(o.d.astype(np.float64), o.y)
-    threshold = cut.threshold if cut else best_threshold(valid.d, valid.y)
-    ab = cut.ab if cut else calibrate(valid.d, valid.y)
+    even = None if labels is None else even_images(valid.a, valid.b, valid.y) # labelled pairs count as they were given
+    threshold = cut.threshold if cut else best_threshold(valid.d, valid.y, even)
+    ab = cut.ab if cut else calibrate(valid.d, valid.y, even)
     units, over = who_varies(len(e), labels, unseen, owners)
     m = [metrics(o.d, o.y, threshold, units[np.stack([o.a, o.b], 1)], seed=seed) for o in (valid, test)]
     source, scaled = (cut.chosen_by, cut.normalised) if cut else ('validation pairs', False)

@@ -12,12 +12,14 @@ from sklearn.linear_model import LogisticRegression
 # %% ../../nbs/further/probability.ipynb #b70fbd90
 def calibrate(
     d, # distances of validation pairs
-    y  # 0 same, 1 different
+    y, # 0 same, 1 different
+    weights=None # how much each pair counts; None: all alike
 )->tuple: # (a, b) of P(same) = 1/(1 + exp(-(a d + b)))
     "Platt scaling: a logistic curve through the validation pairs, with Platt's softened targets."
     d, same = np.asarray(d, dtype=np.float64), np.asarray(y)==0
     t = np.where(same, (same.sum()+1)/(same.sum()+2), 1/((~same).sum()+2))
-    fit = LogisticRegression(C=1e6).fit(np.tile(d, 2)[:,None], np.repeat([1,0], len(d)), np.concatenate([t, 1-t]))
+    w = np.ones(len(d)) if weights is None else np.asarray(weights)
+    fit = LogisticRegression(C=1e6).fit(np.tile(d, 2)[:,None], np.repeat([1,0], len(d)), np.concatenate([w*t, w*(1-t)]))
     return float(fit.coef_[0,0]), float(fit.intercept_[0])
 
 # %% ../../nbs/further/probability.ipynb #b63da912

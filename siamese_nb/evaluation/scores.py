@@ -11,7 +11,8 @@ import numpy as np
 # %% ../../nbs/engineering/scores.ipynb #e0c25011
 def best_threshold(
     d:np.ndarray, # distances, shape (n,)
-    y:np.ndarray # 0 same, 1 different, shape (n,)
+    y:np.ndarray, # 0 same, 1 different, shape (n,)
+    weights:np.ndarray|None=None # how much each pair counts, shape (n,); None: all alike
 )->float: # halfway between two neighbouring distances
     "The threshold of highest accuracy: a pair is called same when d < threshold."
     d,y = np.asarray(d, float),np.asarray(y)
@@ -19,13 +20,13 @@ def best_threshold(
         f"distances {d.shape}, labels {y.shape}: give one label per pair, and one pair at least")
     if np.isnan(d).any(): raise ValueError(
         f"{np.isnan(d).sum()} of {d.size} distances are NaN: look for NaN in the embeddings")
-    order = np.argsort(d)
-    d,y = d[order],y[order]
-    # right[k]: correct answers when the k nearest are called same
-    right = (y==1).sum() + np.r_[0, np.cumsum(np.where(y==0, 1, -1))]
+    w = np.ones(len(d), int) if weights is None else np.asarray(weights, float)
+    order = np.argsort(d, kind='stable')
+    d,gain = d[order],np.where(y==0, w, -w)[order]
+    right = np.r_[0, np.cumsum(gain)] # right[k]: correct answers when the k nearest are called same, up to a constant
     cuts = np.r_[d[0], (d[1:] + d[:-1])/2, np.nextafter(d[-1], np.inf)]
     possible = np.r_[True, d[1:] > d[:-1], True] # no cut between equal distances
-    best = np.flatnonzero(possible & (right == right[possible].max()))
+    best = np.flatnonzero(possible & (right >= right[possible].max() - 1e-9*w.sum()))
     return float(cuts[best[len(best)//2]])
 
 # %% ../../nbs/engineering/scores.ipynb #a5d30211
@@ -40,3 +41,17 @@ def pair_scores(
     ratio = lambda a,b: a/b if b else float('nan')
     return dict(accuracy=ratio(tp+tn, tp+tn+fp+fn), precision=ratio(tp, tp+fp), recall=ratio(tp, tp+fn),
                 f1=ratio(2*tp, 2*tp+fp+fn), confusion=[[tn,fp],[fn,tp]])
+
+# %% ../../nbs/engineering/scores.ipynb #6a6e6072
+def even_images(
+    a:np.ndarray, # row of one image of every pair
+    b:np.ndarray, # row of the other
+    y:np.ndarray # 0 same, 1 different
+)->np.ndarray: # a weight for every pair; each kind of pair weighs as much as before
+    "Weights with which each image counts alike, in the same pairs and in the different ones."
+    a,b,y,w = np.asarray(a),np.asarray(b),np.asarray(y),np.zeros(len(y))
+    for k in (np.flatnonzero(y==v) for v in np.unique(y)):
+        often = np.bincount(np.r_[a[k], b[k]])
+        w[k] = 1/often[a[k]] + 1/often[b[k]]
+        w[k] *= len(k)/w[k].sum()
+    return w

@@ -380,14 +380,13 @@ def last_step(
     backbone:Backbone, # any
     steps:list[nn.Module] # from `chain`
 )->int: # index of the step with which the last stage begins
-    "The first step that reads maps as small as they get."
+    "The step that makes the maps as small as they get."
     x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device, dtype=backbone.dtype)
     side,halves = backbone.size,0
     for i,step in enumerate(steps):
         x = step(x)
         if x.ndim == 4 and 1 < x.shape[-1] < side and any(True for _ in step.parameters()): side,halves = x.shape[-1],i
-    size = lambda some: sum(p.numel() for m in some for p in m.parameters())
-    return halves + (2*size(steps[halves+1:]) > size(steps[halves:]))
+    return halves
 
 def last_stage(
     backbone:Backbone # any

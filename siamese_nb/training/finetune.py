@@ -65,6 +65,7 @@ class FoldedConv(nn.Module):
         if plain: return self.activation(F.linear(x.permute(0,2,3,1), w.flatten(1), self.bias)).permute(0,3,1,2)
         return self.activation(F.conv2d(x, w, self.bias, c.stride, c.padding, c.dilation, c.groups))
 
+# %% ../../nbs/engineering/finetune.ipynb #2487b0c6
 def join_steps(
     net:fx.GraphModule, # traced; changed in place
     first:tuple, # types of module
@@ -220,6 +221,7 @@ def photo_jitter(
 
 # %% ../../nbs/engineering/finetune.ipynb #5ecaccbb
 RATES = dict(lr=1e-3, stage=5e-4, earlier=5e-5) # of the head, the last stage, and what comes before it
+EPOCHS = 6 # of backbone and head together, unless more or fewer are asked for
 
 def rates(
     model:nn.Module, # a `Tail`, or a `SiameseNet`, perhaps in chunks
@@ -235,12 +237,11 @@ def open_backbone(
     backbone:Backbone, # frozen
     what:str # 'last' or 'all'
 )->list[nn.Module]: # the steps of the last stage
-    "Let the last stage or all of a backbone learn; batch norms, and convolutions of one channel each, stay."
+    "Let the last stage or all of a backbone learn; batch norms stay."
     if what not in ('last','all'): raise ValueError(f"finetune is {what!r}: it can be 'none', 'last' or 'all'")
     last = last_stage(backbone)
     for m in (m for part in (last if what == 'last' else [backbone.net]) for m in part.modules()):
-        one_channel = isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1
-        if not one_channel and not isinstance(m, (nn.BatchNorm2d, nn.SyncBatchNorm)):
+        if not isinstance(m, (nn.BatchNorm2d, nn.SyncBatchNorm)):
             for p in m.parameters(recurse=False): p.requires_grad_(True)
     return last
 
@@ -252,6 +253,7 @@ def train_views(
     "The views of training."
     return tuple(views) if not mirror else tuple(dict.fromkeys([*views, *[v if v.endswith('+flip') else f'{v}+flip' for v in views]]))
 
+# %% ../../nbs/engineering/finetune.ipynb #3e89102a
 class Maps:
     "Training from stored maps: only the last stage is computed."
     def __init__(self,
@@ -277,6 +279,7 @@ class Maps:
 
     def close(self): self.file.unlink(missing_ok=True)
 
+# %% ../../nbs/engineering/finetune.ipynb #37ff8aef
 class WholePictures:
     "Training from pictures, read anew each time: the whole network is computed."
     def __init__(self,
@@ -304,6 +307,7 @@ class WholePictures:
 
     def close(self): pass
 
+# %% ../../nbs/engineering/finetune.ipynb #8451b668
 def source(
     inputs:Inputs, # its backbone has been opened
     what:str, # 'last' or 'all'
@@ -339,7 +343,7 @@ def tune(
     split:np.ndarray, # part of each image
     new_classes:bool=False, # will the network be used on classes that it has not met?
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
-    epochs:int=4, # of backbone and head together
+    epochs:int=EPOCHS, # of backbone and head together
     p:int=32, # classes in a batch
     k:int=4, # images of each
     seed:int=42, # of batches, dropout and fixed pairs
@@ -348,7 +352,7 @@ def tune(
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
     loss = PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive()
-    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500, seed=seed, pairs=pairs, loss=loss)
+    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if new_classes else 500, seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
     if pairs: batches = pair_batches(src.data(y), p*k//2, pairs['train'], seed=seed)
     else: batches = pk_batches(src.data(y[rows], rows), p, k, seed=seed, every_image=True)
@@ -423,7 +427,7 @@ def fine_tune(
     split:np.ndarray, # part of each image
     new_classes:bool=False, # will the network be used on classes that it has not met?
     what:str='last', # 'last' stage or 'all' of the backbone
-    epochs:int=4, # of backbone and head together
+    epochs:int=EPOCHS, # of backbone and head together
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
     seed:int=42, # of batches, dropout and fixed pairs
     device=None, # where the arithmetic happens
@@ -455,7 +459,7 @@ def train_with(
     split:np.ndarray, # part of each image
     recipe:Recipe, # the one that its head was made for; `finetune` says what of the backbone learns
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
-    epochs:int|None=None, # of the backbone where it learns, else of the heads; None: 4, or as the recipe says
+    epochs:int|None=None, # of the backbone where it learns, else of the heads; None: EPOCHS, or as the recipe says
     workers:int=0, # threads that read and embed
     mirror:bool=True, # train on mirror images too?
     **kwargs # seed, out, resume, device, about: for `train_inputs` and `fine_tune`
@@ -464,7 +468,7 @@ def train_with(
     still,own = replace(recipe, finetune='none'),{k:v for k,v in kwargs.items() if k in ('seed', 'device')}
     if recipe.finetune == 'none' or not inputs.net.backbone.frozen: return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
-    history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or 4, pairs, workers=workers, mirror=mirror, **kwargs)
+    history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs, workers=workers, mirror=mirror, **kwargs)
     if recipe.computed: train_inputs(inputs, split, still, pairs, **own)
     return history
 
