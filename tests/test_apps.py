@@ -253,3 +253,16 @@ def test_audit_agrees_with_cleanlab():
     p = neighbour_votes(e, z)[0]
     ours,theirs = set(doubtful_labels(p, z)),set(np.flatnonzero(filt.find_label_issues(z, p, filter_by='low_self_confidence', n_jobs=1)))
     assert len(ours^theirs)<=.2*len(ours) and len(ours&set(np.flatnonzero(y!=z)))>=.9*(y!=z).sum()
+
+def test_what_a_calibration_could_not_read(model, pics, tmp_path, monkeypatch, capsys):
+    "Images left out of a calibration are named, with their reason"
+    from siamese_nb.apps import calibrate
+    monkeypatch.setattr(calibrate, 'load', lambda *a, **k: model)
+    monkeypatch.setattr(model, 'meta', dict(model.meta))
+    monkeypatch.setattr(model, 'threshold', model.threshold)
+    for c in 'xy':
+        for f in sorted((pics/'0').iterdir()): (pics/c).mkdir(exist_ok=True), Image.open(f).rotate(90*'xy'.index(c)+90).save(pics/c/f.name)
+    (pics/'1'/'cut.png').write_bytes((pics/'1'/'01.png').read_bytes()[:70])
+    calibrate.siamese_calibrate('m', str(pics), out=str(tmp_path/'out'))
+    said = capsys.readouterr().err
+    assert '1/cut.png' in said and said.count('\n')==1

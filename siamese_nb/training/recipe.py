@@ -87,7 +87,7 @@ def from_dict(
     "A recipe out of text and numbers; ValueError, one line, for a name that it has not."
     d = dict(d)
     preset = d.pop('preset', 'known')
-    if preset not in PRESETS: raise ValueError(f"{where}: preset is {preset!r}: it can be {', '.join(PRESETS)}")
+    if not (isinstance(preset, str) and preset in PRESETS): raise ValueError(f"{where}: preset is {preset!r}: it can be {', '.join(PRESETS)}")
     odd = sorted(set(d)-{f.name for f in fields(Recipe)})
     if odd: raise ValueError(f"{where}: a recipe has no {printable(odd[0])}: it has {', '.join(f.name for f in fields(Recipe))}")
     try: return replace(PRESETS[preset], **d)
@@ -103,7 +103,7 @@ def read_recipe(
     if str(file) in PRESETS: return PRESETS[str(file)]
     try: d = json.loads(Path(file).expanduser().read_text(encoding='utf-8'))
     except FileNotFoundError: raise FileNotFoundError(f"no recipe at {printable(file)}: give a JSON file, or {', '.join(PRESETS)}") from None
-    except (ValueError, OSError) as e: raise ValueError(f'{printable(file)} is no recipe: {printable(e)}') from None
+    except (ValueError, OSError, RecursionError) as e: raise ValueError(f'{printable(file)} is no recipe: {printable(e)}') from None
     if not isinstance(d, dict): raise ValueError(f'{printable(file)} is no recipe: an object with names and values is expected')
     return from_dict(d, printable(file))
 
