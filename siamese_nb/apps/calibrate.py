@@ -46,8 +46,6 @@ def pairs_of(
 # %% ../../nbs/further/calibrate.ipynb #cb99b6c5
 class Calibration(dict):
     "A threshold for somebody's own pictures, and what is known of its errors"
-    pairs = None # distances and labels of the pairs that it was measured on
-    unread = () # (path, why) of images that could not be read
     def __repr__(self):
         lo,hi = self['error_ci95']
         said = (f"same below {self['threshold']:.3f}: {self['error_rate']:.1%} of such pairs would be judged wrongly (95 % interval {lo:.1%} to {hi:.1%}), "
@@ -76,26 +74,23 @@ def calibrate(self:Matcher,
     readable = ~np.isnan(e).any(1)
     keep = readable[a] & readable[b]
     a,b,y,groups = a[keep],b[keep],y[keep],groups[keep]
-    d = pair_distances(e, a, b)
-    r = calibrated(d, y, groups, false_matches, of, seed)
+    r = calibrated(pair_distances(e, a, b), y, groups, false_matches, of, seed)
     n,classes = len(np.unique([a, b])),0 if pairs else len(np.unique(groups))
     whose = f"{len(y):,} pairs of {n:,} images" + (f' of {classes} classes' if classes else '') + f' in {printable(items.name)}'
     asked = {} if false_matches is None else dict(asked=false_matches, promised=r['promised'], worth=r['worth'])
-    self.adopt(r | dict(measured_on=whose, calibration_pairs=int(min((y==0).sum(), (y==1).sum()))))
-    c = Calibration(threshold=r['threshold'], error_rate=r['error_rate'], error_ci95=r['error_ci95'], false_match=r['false_match'],
-                    false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
-                    model=self.meta.get('name', 'model'), **asked)
-    c.pairs = d,y # what was measured, for drawing
-    c.unread = [(printable(items.paths[i]), o.reason) for i,o in errors.items()]
-    return c
+    line = f"the {'labelled pairs' if pairs else 'folders'} of {printable(items.name)}"
+    self.adopt(r | dict(measured_on=whose, line=line, calibration_pairs=int(min((y==0).sum(), (y==1).sum()))))
+    return Calibration(threshold=r['threshold'], error_rate=r['error_rate'], error_ci95=r['error_ci95'], false_match=r['false_match'],
+                       false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
+                       model=self.meta.get('name', 'model'), **asked)
 
 @patch
 def adopt(self:Matcher,
-    facts:dict # threshold, ab, error_rate, error_ci95, measured_on, …
+    facts:dict # threshold, ab, error_rate, error_ci95, measured_on, line, …
 ):
     "Take over a threshold and what is known about it; what was measured for the old one goes"
     self.meta = {k:v for k,v in self.meta.items() if k not in ('metrics', 'promised')}
-    self.meta |= {k:facts[k] for k in ('threshold', 'error_rate', 'error_ci95', 'measured_on', 'calibration_pairs', 'promised') if facts.get(k) is not None}
+    self.meta |= {k:facts[k] for k in ('threshold', 'error_rate', 'error_ci95', 'measured_on', 'line', 'calibration_pairs', 'promised') if facts.get(k) is not None}
     self.meta['calibration'],self.threshold = list(facts['ab']),float(facts['threshold'])
     if 'error_rate' in vars(self): self.error_rate = facts['error_rate']
 
@@ -116,7 +111,6 @@ def siamese_calibrate(
     if items.skipped: print(f'siamese_calibrate: {skipped_line(items.skipped)}', file=sys.stderr)
     m = load(model, backbone_weights=backbone_weights)
     r = m.calibrate(items, pairs, false_matches)
-    if r.unread: print(f'siamese_calibrate: {skipped_line(r.unread)}', file=sys.stderr)
     facts = {k:v for k,v in m.meta.items() if k not in ('format', 'format_version', 'digest')}
     r['model'] = str(save_model(out/'model.safetensors', m.net, facts))
     print(json_text.dumps(r, indent=1) if json else f"{r}\nwritten: {printable(r['model'])}")

@@ -59,6 +59,11 @@ def measured_on(self:Matcher)->str|None:
     if self.error_rate is None: return None
     return printable(self.meta.get('measured_on') or f"test pairs of {self.meta.get('name', 'its own data')}")
 
+@patch(as_prop=True)
+def line(self:Matcher)->str:
+    "Whose classes say what *same* means; '' where the model does not know"
+    return printable(self.meta.get('line') or (f"the classes of {self.meta['data']}" if self.meta.get('data') else ''))
+
 # %% ../../nbs/further/compare.ipynb #c7f10171
 @patch
 def p_same(self:Matcher,
@@ -184,21 +189,23 @@ class Comparison(dict):
     def __init__(self,
         a, # an image
         b, # another
+        line:str='', # whose classes say what *same* means
         **kw # the rest of the dict: distance, threshold, same, p_same, error_rate, measured_on
     ):
         name = lambda o: str(o) if is_path(o) else None
         super().__init__(a=name(a), b=name(b), **kw)
-        self.images = a,b
+        self.images,self.line = (a, b),line
 
     def verdict(self):
         "In one line"
         p = '' if self['p_same'] is None else f', P(same) {said_p(self["p_same"])}'
-        return f'{"same" if self["same"] else "different"}: distance {self["distance"]:.3f}, threshold {self["threshold"]:.3f}{p}'
+        line = f', as {self.line} draw the line' if self.line else ''
+        return f'{"same" if self["same"] else "different"}{line}: distance {self["distance"]:.3f}, threshold {self["threshold"]:.3f}{p}'
 
     def evidence(self):
-        "What is known about such verdicts"
-        if self['error_rate'] is None: return ''
-        return f'this threshold judged {100*self["error_rate"]:.2g} % of the {self["measured_on"]} wrongly'
+        "What is known about such verdicts, and what to do for other pictures"
+        if self['error_rate'] is None: return 'how often such verdicts are wrong is not known: siamese_calibrate measures it on your pictures'
+        return f'this threshold judged {100*self["error_rate"]:.2g} % of the {self["measured_on"]} wrongly; for other pictures: siamese_calibrate'
 
     def __repr__(self): return '; '.join(filter(None, [self.verdict(), self.evidence()]))
 
@@ -215,7 +222,7 @@ def compare(self:Matcher,
 )->Comparison: # a dict with a, b (their paths, if they have any), distance, threshold, same, p_same, error_rate, measured_on
     "Are these two of the same kind, and how sure is that?"
     d = float(self.between(*self.embed([a, b], progress=False)))
-    return Comparison(a, b, distance=d, threshold=self.threshold, same=d<self.threshold, p_same=self.p_same(d),
+    return Comparison(a, b, self.line, distance=d, threshold=self.threshold, same=d<self.threshold, p_same=self.p_same(d),
                       error_rate=self.error_rate, measured_on=self.measured_on)
 
 # %% ../../nbs/further/compare.ipynb #109a665d

@@ -50,8 +50,8 @@ def _head(c):
 
 def _scaled(c):
     sizes = dict(images=_whole(2, 1e6), k=_whole(1, 1e6), unit=_number(1e-9, 1e9))
-    inside = c['scaled']
-    return set(c) == {'scaled', *sizes} and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict) and 'scaled' not in inside and _head(inside)
+    inside,power = c['scaled'],c.get('power', 1.)
+    return set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(power) and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict) and 'scaled' not in inside and _head(inside)
 
 def _transform(t):
     return isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size']) and _list(_text(50), 32)(t['views'])
@@ -60,7 +60,7 @@ NEEDED = ('backbone', 'backbone_fingerprint', 'backbone_origin', 'transform', 'h
 FACTS = dict(backbone=_text(200), backbone_fingerprint=_text(200), backbone_origin=lambda v: isinstance(v, bool), head=_head, transform=_transform,
              pool=lambda v: v in ('mean', 'both'), two_means=lambda v: isinstance(v, bool), dim=_whole(1, 64e6), threshold=_number(0, 1e6),
              error_rate=_none_or(_number(0, 1)), calibration=_none_or(lambda v: _list(_number(-1e9, 1e9), 2)(v) and len(v) in (0, 2)),
-             classes=_list(_text(10_000), 1_000_000), name=_text(1000), data=_text(10_000), metrics=_none_or(lambda v: isinstance(v, dict)))
+             classes=_list(_text(10_000), 1_000_000), name=_text(1000), data=_text(10_000), line=_text(1000), metrics=_none_or(lambda v: isinstance(v, dict)))
 
 def check_facts(
     file:str|Path, # for the message
@@ -151,7 +151,7 @@ def head_from(
     "The head that a configuration describes."
     if 'scaled' in config:
         head = head_from(config['scaled'])
-        return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'])
+        return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'], power=config.get('power', 1.))
     if 'heads' in config: return Heads([head_from(c) for c in config['heads']])
     classes,head = config.get('classes', 0),Head(**{k:v for k,v in config.items() if k != 'classes'})
     return NamedHead(head, classes) if classes else head
