@@ -50,7 +50,7 @@ def main(root:str=None, # where Caltech-101 lies
     called = np.concatenate([d[fold==f] < best_cut(d[fold!=f], t[fold!=f])[0] for f in range(fold.max()+1)])
     error = (called[t==1].mean() + (~called)[t==0].mean())/2
     cut = best_of(d, t, f'cross-fitting over {len(items.classes)} classes')
-    facts = dict(name='general', data='caltech101', protocol='unseen', threshold=cut.threshold, calibration=list(cut.ab), error_rate=float(error),
+    facts = dict(name='general', data='caltech101', line="Caltech-101's folders", protocol='unseen', threshold=cut.threshold, calibration=list(cut.ab), error_rate=float(error),
                  calibration_pairs=len(t), threshold_from=cut.chosen_by, seed=seed, versions=versions(), recipe=DIALS, classes=items.classes, positive='same',
                  measured_on=f"{len(t):,} pairs of Caltech-101's {len(items.classes)} classes, each class left out once")
     file = save_model(Path(out)/'model.safetensors', SiameseNet(bb, general_head(bb, x), views), facts)

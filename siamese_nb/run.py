@@ -324,7 +324,8 @@ def model_facts(
     "What a model file says about itself"
     kept = {k:results[k] for k in ('name','data','protocol','threshold','seed','versions','run','recipe') if k in results}
     metrics = {k:results['test'][k] for k in ('accuracy','precision','recall','f1','roc_auc','eer')}
-    draws = f"the labelled pairs of {results['name']}" if results.get('pairs_from')=='table' else f"the classes of {results['name']}"
+    draws = f"the labelled pairs of {results['name']}" if results.get('pairs_from')=='table' else \
+            "Caltech-101's folders" if results['data']=='caltech101' else f"the classes of {results['name']}"
     return dict(kept, positive='same', polarity='0 same, 1 different', line=draws, classes=classes, error_rate=1-metrics['accuracy'],
                 calibration=list(trained.calibration), metrics=metrics, measured_on=whose_pairs(results), threshold_from=results['threshold_from'],
                 calibration_pairs=results['n_pairs']['valid'])

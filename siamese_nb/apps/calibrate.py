@@ -46,6 +46,7 @@ def pairs_of(
 # %% ../../nbs/further/calibrate.ipynb #cb99b6c5
 class Calibration(dict):
     "A threshold for somebody's own pictures, and what is known of its errors"
+    pairs = None # distances and labels of the pairs that it was measured on
     def __repr__(self):
         lo,hi = self['error_ci95']
         said = (f"same below {self['threshold']:.3f}: {self['error_rate']:.1%} of such pairs would be judged wrongly (95 % interval {lo:.1%} to {hi:.1%}), "
@@ -74,15 +75,18 @@ def calibrate(self:Matcher,
     readable = ~np.isnan(e).any(1)
     keep = readable[a] & readable[b]
     a,b,y,groups = a[keep],b[keep],y[keep],groups[keep]
-    r = calibrated(pair_distances(e, a, b), y, groups, false_matches, of, seed)
+    d = pair_distances(e, a, b)
+    r = calibrated(d, y, groups, false_matches, of, seed)
     n,classes = len(np.unique([a, b])),0 if pairs else len(np.unique(groups))
     whose = f"{len(y):,} pairs of {n:,} images" + (f' of {classes} classes' if classes else '') + f' in {printable(items.name)}'
     asked = {} if false_matches is None else dict(asked=false_matches, promised=r['promised'], worth=r['worth'])
     line = f"the {'labelled pairs' if pairs else 'folders'} of {printable(items.name)}"
     self.adopt(r | dict(measured_on=whose, line=line, calibration_pairs=int(min((y==0).sum(), (y==1).sum()))))
-    return Calibration(threshold=r['threshold'], error_rate=r['error_rate'], error_ci95=r['error_ci95'], false_match=r['false_match'],
-                       false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
-                       model=self.meta.get('name', 'model'), **asked)
+    c = Calibration(threshold=r['threshold'], error_rate=r['error_rate'], error_ci95=r['error_ci95'], false_match=r['false_match'],
+                    false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
+                    model=self.meta.get('name', 'model'), **asked)
+    c.pairs = d,y # what was measured, for drawing
+    return c
 
 @patch
 def adopt(self:Matcher,

@@ -62,7 +62,9 @@ def measured_on(self:Matcher)->str|None:
 @patch(as_prop=True)
 def line(self:Matcher)->str:
     "Whose classes say what *same* means; '' where the model does not know"
-    return printable(self.meta.get('line') or (f"the classes of {self.meta['data']}" if self.meta.get('data') else ''))
+    data = self.meta.get('data')
+    said = "Caltech-101's folders" if data=='caltech101' else f'the classes of {data}' if data else ''
+    return printable(self.meta.get('line') or said)
 
 # %% ../../nbs/further/compare.ipynb #c7f10171
 @patch
