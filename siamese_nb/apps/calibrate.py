@@ -47,6 +47,7 @@ def pairs_of(
 class Calibration(dict):
     "A threshold for somebody's own pictures, and what is known of its errors"
     pairs = None # distances and labels of the pairs that it was measured on
+    unread = () # (path, why) of images that could not be read
     def __repr__(self):
         lo,hi = self['error_ci95']
         said = (f"same below {self['threshold']:.3f}: {self['error_rate']:.1%} of such pairs would be judged wrongly (95 % interval {lo:.1%} to {hi:.1%}), "
@@ -86,6 +87,7 @@ def calibrate(self:Matcher,
                     false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
                     model=self.meta.get('name', 'model'), **asked)
     c.pairs = d,y # what was measured, for drawing
+    c.unread = [(printable(items.paths[i]), o.reason) for i,o in errors.items()]
     return c
 
 @patch
@@ -115,6 +117,7 @@ def siamese_calibrate(
     if items.skipped: print(f'siamese_calibrate: {skipped_line(items.skipped)}', file=sys.stderr)
     m = load(model, backbone_weights=backbone_weights)
     r = m.calibrate(items, pairs, false_matches)
+    if r.unread: print(f'siamese_calibrate: {skipped_line(r.unread)}', file=sys.stderr)
     facts = {k:v for k,v in m.meta.items() if k not in ('format', 'format_version', 'digest')}
     r['model'] = str(save_model(out/'model.safetensors', m.net, facts))
     print(json_text.dumps(r, indent=1) if json else f"{r}\nwritten: {printable(r['model'])}")
