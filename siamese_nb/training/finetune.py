@@ -226,7 +226,7 @@ EPOCHS = 6 # of backbone and head together, unless more or fewer are asked for
 def rates(
     model:nn.Module, # a `Tail`, or a `SiameseNet`, perhaps in chunks
     last:list[nn.Module] # steps of the last stage
-)->dict: # name of a parameter -> its largest rate; for `fit`
+)->dict: # name of a parameter -> its largest rate; for `train_model`
     "A learning rate for every parameter of a backbone that learns."
     ours = {id(p) for m in last for p in m.parameters()}
     heads = {id(p) for m in model.modules() if isinstance(m, Head) for p in m.parameters()}
@@ -347,7 +347,7 @@ def tune(
     p:int=32, # classes in a batch
     k:int=4, # images of each
     seed:int=42, # of batches, dropout and fixed pairs
-    **kwargs # out, resume, device, about: for `fit`
+    **kwargs # out, resume, device, about: for `train_model`
 )->History: # a row per epoch, the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
@@ -381,6 +381,11 @@ def blend(
     for n in before: own[n].copy_(before[n].lerp(after[n], share).half().float() if share else before[n])
 
 # %% ../../nbs/engineering/finetune.ipynb #5044084f
+def _auc(head, check, names=None):
+    "Of the validation pairs, with this share of the names"
+    if names is not None: head.names.share.fill_(names)
+    return check(head)['valid_auc']
+
 def choose_share(
     inputs:Inputs, # its backbone stands at `after`
     src:Maps|WholePictures, # what is read
@@ -403,8 +408,7 @@ def choose_share(
         blend(bb, before, after, share)
         x[torch.from_numpy(used)] = src.features(src.rows[torch.from_numpy(used)])
         head = whiten(computed_head(bb), x[torch.from_numpy(rows)], owner)
-        if isinstance(head, NamedHead): choose(head.names.share, (0., .6), head, check)
-        merit[share] = check(head)['valid_auc']
+        merit[share] = max(_auc(head, check, names) for names in ((0., .6) if isinstance(head, NamedHead) else (None,)))
     return max(merit, key=merit.get),merit
 
 # %% ../../nbs/engineering/finetune.ipynb #e8f4f164
@@ -435,7 +439,7 @@ def fine_tune(
     mirror:bool=True, # train on mirror images too? Not for letters and digits
     keep:bool=False, # keep the stored maps for another run?
     about:dict|None=None, # facts that must be the same when training is taken up again
-    **kwargs # p, k: for `tune`; out, resume: for `fit`
+    **kwargs # p, k: for `tune`; out, resume: for `train_model`
 )->History: # of backbone and head together; `.tuned` says what was done
     "Train a backbone that has learned elsewhere: with its trained head, or for new classes with two that are then thrown away."
     net,own = inputs.net,dict(pairs=pairs, seed=seed)

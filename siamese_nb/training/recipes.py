@@ -66,7 +66,7 @@ def train_split(
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y), rows of `x`; None: pairs by class
     every_image:bool=False, # batches in which each image occurs once an epoch, instead of each class equally often
     seed:int=42, # of batches, dropout and fixed pairs
-    **kwargs # for `fit`
+    **kwargs # for `train_model`
 )->History: # a row per epoch
     "Train on the 'train' rows, and watch fixed pairs of the 'train' and the 'valid' rows"
     y,rows = np.asarray(y),np.flatnonzero(np.asarray(split)=='train')
@@ -96,7 +96,7 @@ def train_images(
     y:np.ndarray, # class of every image
     split:np.ndarray, # 'train', 'valid' or 'test' for every image
     epochs:int=30, # at most
-    **kwargs # for `train_split` and `fit`
+    **kwargs # for `train_split` and `train_model`
 )->History: # a row per epoch
     "Train a small network from scratch on images in memory"
     preset = dict(lr=2e-3, wd=.05, p=10, k=16, augment=jitter)
@@ -109,7 +109,7 @@ def train_head(
     y:np.ndarray, # class of every image
     split:np.ndarray, # 'train', 'valid' or 'test' for every image
     epochs:int=30, # at most
-    **kwargs # for `train_split` and `fit`
+    **kwargs # for `train_split` and `train_model`
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
     if isinstance(head, (Head, Heads)): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
