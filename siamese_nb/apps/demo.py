@@ -297,8 +297,8 @@ def check_port(
 
 # %% ../../nbs/engineering/demo.ipynb #f25fe415
 def siamese_demo(
-    model:str='general', /, # model.safetensors, the folder that holds it, general, or hf://user/name
-    *,
+    model:str='general', # model.safetensors, the folder that holds it, general, or hf://user/name
+    /, *,
     port:int=7860, # of the page
     host:str='127.0.0.1', # who may see it: 127.0.0.1 is this machine alone, 0.0.0.0 whoever can reach it
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
