@@ -37,10 +37,9 @@ def verdict_html(
     "The verdict, and what it rests on."
     word,colour = ('same', SAME) if r['same'] else ('different', DIFFERENT)
     p = '' if r['p_same'] is None else f'P(same) {html.escape(said_p(r["p_same"]))}'
-    known = r.evidence() or 'how often such verdicts are wrong is not known: calibrate the model on examples of your own'
     return (f'<div role="status"><span style="font-size:2rem;font-weight:600;color:{colour}">{word}</span> '
             f'<span style="font-size:1.2rem">{p}</span><br>distance {r["distance"]:.3f}; same below {r["threshold"]:.3f}<br>'
-            f'<small>{html.escape(known)}. Pictures of another kind want a calibration of their own.</small></div>')
+            f'<small>{html.escape(r.evidence())}</small></div>')
 
 # %% ../../nbs/engineering/demo.ipynb #7e160463
 def scale_figure(
