@@ -430,7 +430,7 @@ def siamese_run(
     resume:bool=False, # go on with an interrupted training
     pairs:str=None, # CSV of labelled pairs instead of class pairs: a,b,y,split; y is 0 where both show the same
     finetune:str=None, # what of a pretrained backbone learns: none, last (its last stage) or all; default: as the recipe says
-    recipe:str=None, # a JSON file, or known, new, small: how to train; default: the one that suits
+    recipe:str=None, # a JSON file, or known, new, small, fine_tune: how to train; default: the one that suits
     same_is:int=0, # what y of such a pair is where both show the same: 1 for tables of other libraries
     log_with:str=None, # tensorboard, mlflow, wandb or another tracker that accelerate knows: the row of every epoch, below runs/
 )->dict: # what results.json holds

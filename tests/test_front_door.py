@@ -23,7 +23,7 @@ def test_few_names():
     assert dir(siamese_nb)==sorted([*siamese_nb.__all__, '__version__'])
     with pytest.raises(AttributeError, match="fitt"): getattr(siamese_nb, "fitt") # noqa: B009
     names = [n for m in pkgutil.walk_packages(siamese_nb.__path__, 'siamese_nb.') if m.name!='siamese_nb.__main__' for n in getattr(importlib.import_module(m.name), '__all__', [])]
-    assert len(names)<=180 # the first version had 334 in 25 modules, and did less
+    assert len(names)<=167 # half of what the first version had
 
 def test_rooms_say_what_they_hold():
     for f in Path(siamese_nb.__file__).parent.rglob('*.py'):

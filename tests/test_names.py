@@ -13,7 +13,7 @@ def text(f):
 
 def starred(module):
     m = importlib.import_module(module)
-    return set(getattr(m, '__all__', None) or [o for o in dir(m) if o[0]!='_'])
+    return set(m.__all__ if hasattr(m, '__all__') else [o for o in dir(m) if o[0]!='_'])
 
 def names(n, package=None):
     "What a node of the syntax tree defines"

@@ -19,8 +19,7 @@ from ..nets.devices import *
 from ..nets.devices import autocast
 from ..core import atomic_write, bar, printable
 from ..train import *
-from .checkpoint import *
-from .checkpoint import odd_moments,unlike
+from .checkpoint import odd_moments,read_checkpoint,unlike,write_checkpoint
 from .steps import joint_embed, one_cycle, param_groups, train_epoch
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
