@@ -170,19 +170,16 @@ class EveryImage(PKSampler):
             yield idx,self.y[idx]
 
 # %% ../../nbs/engineering/batches.ipynb #cab4abe6
-class TensorViews(Dataset):
-    "Images or cached features in memory, fetched a batch at a time, one view of each as its draw decides."
+class ViewsByDraw(Dataset):
+    "What is fetched a batch at a time, one view of each image as its draw decides; `pick` says where it comes from."
     def __init__(self,
-        x:torch.Tensor, # (n,V,...): features, or bytes of images
         y:np.ndarray|torch.Tensor, # class code of each image, (n,)
-        augment:callable=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
-    ):
-        if len(x)!=len(y): raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
-        self.y,self.augment,self.n_views,self.device = torch.as_tensor(y),augment,x.shape[1],x.device
-        self.flat = x.flatten(0,1) # view v of image i is row i*V+v
+        augment:callable, # function of a batch (m,...) and a torch.Generator, returns the batch changed; or None
+        n_views:int, # of each image
+        device:torch.device # where they are
+    ): self.y,self.augment,self.n_views,self.device = torch.as_tensor(y),augment,n_views,device
 
     def __len__(self): return len(self.y)
-    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.flat.index_select(0, i*self.n_views+v)
     def __getitem__(self, i:int)->tuple: # the first view of one image as it is, and its class
         i = torch.tensor([range(len(self))[i]], device=self.device) # IndexError past the end, as a list has it
         return self.pick(i, torch.zeros_like(i))[0],self.y[i[0]]
@@ -191,6 +188,19 @@ class TensorViews(Dataset):
         x = self.pick(i, draw%self.n_views)
         if self.augment: x = self.augment(x, torch.Generator(self.device).manual_seed(batch[0][1]))
         return x,target
+
+class TensorViews(ViewsByDraw):
+    "Images or cached features in memory, fetched a batch at a time, one view of each as its draw decides."
+    def __init__(self,
+        x:torch.Tensor, # (n,V,...): features, or bytes of images
+        y:np.ndarray|torch.Tensor, # class code of each image, (n,)
+        augment:callable=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
+    ):
+        if len(x)!=len(y): raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
+        super().__init__(y, augment, x.shape[1], x.device)
+        self.flat = x.flatten(0,1) # view v of image i is row i*V+v
+
+    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.flat.index_select(0, i*self.n_views+v)
 
 # %% ../../nbs/engineering/batches.ipynb #17439cb4
 def on_device(
@@ -203,7 +213,7 @@ def on_device(
     return x.to(device)
 
 # %% ../../nbs/engineering/batches.ipynb #8bdfcd43
-class FileViews(TensorViews):
+class FileViews(ViewsByDraw):
     "The same from files, read when they are asked for: for images that do not fit into memory."
     def __init__(self,
         items:Items, # a table of images, all readable
@@ -211,9 +221,8 @@ class FileViews(TensorViews):
         y:np.ndarray|None=None, # class code of each image; None: those of the table
         augment:callable=None, # as in `TensorViews`
     ):
-        self.items,self.augment,self.n_views,self.device = items,augment,len(transform.views),torch.device('cpu')
-        self.each = [Transform(transform.size, (v,)) for v in transform.views]
-        self.y = torch.as_tensor(items.y if y is None else y)
+        super().__init__(items.y if y is None else y, augment, len(transform.views), torch.device('cpu'))
+        self.items,self.each = items,[Transform(transform.size, (v,)) for v in transform.views]
 
     def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor:
         return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size)) for j,k in zip(i.tolist(), v.tolist())])
