@@ -17,7 +17,7 @@ The rooms behind it:
     nets                                       backbones, heads, features, the model file
     training                                   recipes, the loop, fine-tuning, new classes
     evaluation                                 thresholds, intervals, retrieval, one `Evaluation`
-    apps                                       compare, search, identify, calibrate, explain, export, audit, hub, demo
+    apps                                       compare, search, identify, calibrate, explain, export, audit, hub, demo, tables of vectors, cluster
     report, run, cli                           pictures and page of a run; data in, files out; the commands
 """
 __version__ = "0.1.0"
