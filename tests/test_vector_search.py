@@ -64,3 +64,26 @@ def test_only_its_own_model(table, tmp_path):
     class Other(Stub): meta = dict(name='other')
     with pytest.raises(ValueError, match='another model'): VectorTable(Other(), table[0])
     with pytest.raises(FileNotFoundError, match='no table'): VectorTable(Stub(), tmp_path/'none.lance')
+
+def test_directions_beside_a_table_are_sealed(tmp_path):
+    "Whoever passes a table on might turn one bit, or forge the threshold"
+    import torch
+    from types import SimpleNamespace
+    from siamese_nb.apps.small import KIND,Fewer,with_fewer
+    from siamese_nb.nets.sealed import save_sealed
+    model,w = SimpleNamespace(dim=6),np.eye(6, 3, dtype=np.float32)
+    Fewer(model, w, .5).save(tmp_path)
+    file = tmp_path/'fewer.safetensors'
+    again = with_fewer(model, tmp_path)
+    assert (again.w==w).all() and again.threshold==.5
+    data = file.read_bytes()
+    for i in range(0, 8*len(data), 7):
+        bad = bytearray(data)
+        bad[i//8] ^= 1 << i%8
+        file.write_bytes(bad)
+        with pytest.raises(ValueError): with_fewer(model, tmp_path)
+    for odd,facts in ((dict(w=torch.full((6, 3), torch.nan)), dict(threshold=.5)), (dict(w=torch.eye(6, 3)), dict(threshold=-1.)), (dict(w=torch.eye(6, 3)), {}), ({}, dict(threshold=.5))):
+        save_sealed(file, odd, facts, KIND)
+        with pytest.raises(ValueError, match='make the table anew'): with_fewer(model, tmp_path)
+    Fewer(SimpleNamespace(dim=5), w[:5], .5).save(tmp_path)
+    with pytest.raises(ValueError, match='another model'): with_fewer(model, tmp_path)

@@ -9,9 +9,8 @@ __all__ = []
 from pathlib import Path
 import numpy as np
 import torch
-from safetensors.numpy import save as to_bytes
-from safetensors import safe_open
-from ..core import atomic_write,printable
+from ..core import printable
+from ..nets.sealed import read_sealed,save_sealed
 
 # %% ../../nbs/engineering/small.ipynb #60c18753
 def directions(
@@ -44,6 +43,8 @@ def threshold_of(
     return float(threshold+np.mean(np.linalg.norm(small[a[near]]-small[b[near]], axis=1)-d[near]))
 
 # %% ../../nbs/engineering/small.ipynb #7c80f6f8
+KIND = 'siamese_nb fewer numbers' # what the file beside a table is
+
 class Fewer:
     "A model whose embeddings have fewer numbers; all else is the model's."
     def __init__(self,
@@ -70,8 +71,7 @@ class Fewer:
         folder:str|Path # of a Lance table
     ):
         "Keep the directions beside the vectors."
-        with atomic_write(Path(folder)/'fewer.safetensors') as tmp:
-            Path(tmp).write_bytes(to_bytes(dict(w=np.ascontiguousarray(self.w)), dict(threshold=repr(self.threshold))))
+        save_sealed(Path(folder)/'fewer.safetensors', dict(w=torch.from_numpy(self.w)), dict(threshold=self.threshold), KIND)
 
 def fit_fewer(
     model, # a Matcher
@@ -92,6 +92,9 @@ def with_fewer(
     "The directions of a table, where it has any."
     file = Path(folder)/'fewer.safetensors'
     if not file.is_file(): return model
-    with safe_open(str(file), 'np') as f: w,said = f.get_tensor('w'),f.metadata() or {}
+    tensors,facts = read_sealed(file, KIND, cure='make the table anew', largest=1<<28)
+    w,threshold = tensors.get('w'),facts.get('threshold')
+    if w is None or w.ndim!=2 or w.dtype!=torch.float32 or not w.isfinite().all() or not isinstance(threshold, float) or threshold<0: raise ValueError(
+        f'{printable(file)} does not hold directions and a threshold: make the table anew')
     if w.shape[0]!=model.dim: raise ValueError(f'{printable(folder)} holds vectors of another model: give the model that wrote it')
-    return Fewer(model, w, float(said['threshold']))
+    return Fewer(model, w.numpy(), threshold)
