@@ -98,6 +98,22 @@ def _umask()->int:
     os.umask(now)
     return now
 
+# %% ../nbs/engineering/core.ipynb #89e7cc47
+LARGEST = 4 << 30 # bytes: no file of ours is larger
+
+def read_bytes(
+    file:str|Path, # regular
+    largest:int=LARGEST # bytes that it may have
+)->bytes:
+    "All of a file; OSError, one line, where that cannot be."
+    try: s = os.stat(file)
+    except FileNotFoundError: raise
+    except (OSError, ValueError) as e: raise OSError(f'{printable(file)} cannot be read ({getattr(e, "strerror", None) or e}): check the path') from e
+    if not stat.S_ISREG(s.st_mode): raise OSError(f'{printable(file)} is not a regular file: give the file itself')
+    if s.st_size > largest: raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: check the path')
+    try: return Path(file).read_bytes()
+    except OSError as e: raise OSError(f'{printable(file)} cannot be read ({e.strerror}): check its permissions and the disk') from e
+
 # %% ../nbs/engineering/core.ipynb #cdc3b3f5
 _formula = re.compile("'*[=+@\\t\\r-]")
 
@@ -119,7 +135,7 @@ def write_csv(
 # %% ../nbs/engineering/core.ipynb #f00e2931
 def _text(file)->str:
     "A file's text; bytes that are no UTF-8 survive."
-    b = Path(file).read_bytes()
+    b = read_bytes(file)
     wide = 'utf-16' if b[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-16-le' if b[1:64:2].count(0)>16 else 'utf-16-be' if b[:64:2].count(0)>16 else ''
     return b.decode(wide, 'replace') if wide else b.decode('utf-8-sig', 'surrogateescape')
 

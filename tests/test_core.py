@@ -48,3 +48,20 @@ def test_no_cell_is_a_formula(tmp_path):
     text = (tmp_path/'t.csv').read_text()
     assert not [o for o in text.splitlines() if o[:1] and o[0] in '=-+@\t'] and ',-1' in text and ",'=x" in text
     assert [o for o, in read_csv(tmp_path/'t.csv', ['n'])]==names
+
+def test_neither_a_pipe_nor_a_device_is_read_for_ever(tmp_path):
+    "Tables, recipes and results that somebody names, or that lie in somebody's folder"
+    import os
+    from siamese_nb.core import read_bytes,read_csv
+    from siamese_nb.data.tables import table_rows
+    from siamese_nb.report.page import read_results
+    from siamese_nb.training.recipe import read_recipe
+    pipe = tmp_path/'pipe.jsonl'
+    os.mkfifo(pipe)
+    for file in (pipe, '/dev/zero', tmp_path):
+        for read in (read_bytes, lambda f: read_csv(f, ['path', 'label']), read_recipe, read_results):
+            with pytest.raises((OSError, ValueError), match='not a regular file'): read(file)
+    with pytest.raises((OSError, ValueError)): list(table_rows(pipe, ['path', 'label'])[1])
+    large = tmp_path/'large'
+    with open(large, 'wb') as f: f.truncate(5 << 30) # sparse: it takes no room
+    with pytest.raises(ValueError, match='more than any file of ours'): read_bytes(large)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
-from ..core import Unreadable,bar,content_hash,printable
+from ..core import Unreadable,bar,content_hash,printable,read_bytes
 from ..data.folders import list_images
 from ..data.images import MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,image_extensions,one_line
 from ..nets.runtime import faster
@@ -24,7 +24,7 @@ from .vectors import check_out,is_lance,vector_facts,vector_schema,vector_table
 # %% ../../nbs/engineering/cluster.ipynb #333ad15b
 def _listed(file)->tuple:
     "The names in a text file, and the folder that they are seen from"
-    lines = Path(file).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
+    lines = read_bytes(file).decode('utf-8', 'surrogateescape').splitlines()
     return list({o.strip() for o in lines}-{''}),None,str(Path(file).parent.resolve())
 
 def _remote(address)->tuple:
@@ -255,7 +255,10 @@ def of_size(
     if is_lance(out) and dim and there.dim!=dim: raise ValueError(f'{printable(out)} has vectors of {there.dim} numbers: leave out --dim, or give another name')
     if is_lance(out) or not dim: return there
     some = [names[i] for i in np.unique(np.linspace(0, len(names)-1, SAMPLE).astype(int))]
-    return fit_fewer(m, m.embed_some(Shard(some, read, {}, m.net.transform), progress=False)[0], dim)
+    m = fit_fewer(m, m.embed_some(Shard(some, read, {}, m.net.transform), progress=False)[0], dim)
+    out.mkdir(parents=True, exist_ok=True)
+    m.save(out) # before the table is: a kill between the two leaves no table without its directions
+    return m
 
 # %% ../../nbs/engineering/cluster.ipynb #542e790b
 def embed_cluster(
@@ -275,7 +278,6 @@ def embed_cluster(
     m,ray = load(model, backbone_weights=backbone_weights),start_ray(address)
     m = of_size(m, dim, out, names, reader(fs, root))
     ds,(actors,cpus,gpus) = open_table(out, vector_facts(m)),shares(ray.cluster_resources())
-    if isinstance(m, Fewer): m.save(out)
     known = ds.count_rows()
     if known: ds.create_scalar_index('path', 'BTREE', replace=True)
     held = ray.put(model_file(model).read_bytes())

@@ -13,7 +13,7 @@ from unicodedata import normalize
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import atomic_write,cache_dir,csv_cells,printable,read_csv,write_csv
+from ..core import atomic_write,cache_dir,csv_cells,printable,read_bytes,read_csv,write_csv
 from ..data_split import Items,joined
 from .copies import copies_across,same_bytes,two_labels
 from .folders import PART_NAMES,check_classes,data_name,get_folder,label_of
@@ -23,7 +23,7 @@ TABLES = ('.csv','.tsv','.jsonl','.parquet') # endings of tables
 
 def _json_lines(file):
     "Rows of JSON lines."
-    for n,line in enumerate(Path(file).read_text('utf-8-sig').splitlines(), 1):
+    for n,line in enumerate(read_bytes(file).decode('utf-8-sig').splitlines(), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
         except (ValueError, RecursionError): row = None

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from
-from ..core import printable
+from ..core import printable,read_bytes
 from ..data.images import Transform
 from ..model import *
 from .backbones import *
@@ -21,7 +21,7 @@ from .heads import *
 from .heads import NamedHead
 from .normalise import *
 from .sealed import *
-from .sealed import read_bytes,read_header,read_json,read_sealed,save_sealed
+from .sealed import read_header,read_json,read_sealed,save_sealed
 
 # %% ../../nbs/engineering/model_file.ipynb #68feb8a7
 FORMAT = 2 # of the files that `save_model` writes; files of format 1 have no checksum

@@ -6,12 +6,12 @@
 __all__ = []
 
 # %% ../../nbs/engineering/sealed.ipynb #bd449a7d
-import json, math, os, stat
+import json, math
 from hashlib import blake2b
 from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from, save as tensors_to_bytes
-from ..core import atomic_write, printable
+from ..core import LARGEST, atomic_write, printable, read_bytes
 
 # %% ../../nbs/engineering/sealed.ipynb #2ab79ecc
 _ZEROS = b'0'*64
@@ -55,16 +55,6 @@ def save_sealed(
     return Path(file)
 
 # %% ../../nbs/engineering/sealed.ipynb #73986eea
-LARGEST = 4 << 30 # bytes: no file of ours is larger
-
-def _regular(file, largest=LARGEST):
-    try: s = os.stat(file)
-    except FileNotFoundError: raise
-    except (OSError, ValueError) as e: raise OSError(f'{printable(file)} cannot be read ({getattr(e, "strerror", None) or e}): check the path') from e
-    if not stat.S_ISREG(s.st_mode): raise OSError(f'{printable(file)} is not a regular file: give the file itself')
-    if s.st_size > largest: raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: check the path')
-    return s.st_size
-
 def _no_constant(name): raise ValueError(f'{name} is no number')
 
 def read_json(
@@ -91,15 +81,6 @@ def read_header(
     text = head.get('__metadata__', {}) if isinstance(head, dict) else None
     if not isinstance(text, dict) or not all(isinstance(v, str) for v in text.values()): raise ValueError('no table of contents')
     return head
-
-def read_bytes(
-    file:str|Path, # regular
-    largest:int=LARGEST # bytes that it may have
-)->bytes:
-    "All of a file; OSError, one line, where that cannot be."
-    _regular(file, largest)
-    try: return Path(file).read_bytes()
-    except OSError as e: raise OSError(f'{printable(file)} cannot be read ({e.strerror}): check its permissions and the disk') from e
 
 # %% ../../nbs/engineering/sealed.ipynb #e7df86ca
 def read_sealed(

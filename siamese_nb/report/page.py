@@ -10,7 +10,7 @@ import base64, html, io, json, shlex
 from pathlib import Path
 import pandas as pd
 from PIL import Image
-from ..core import atomic_write, printable
+from ..core import atomic_write, printable, read_bytes
 from ..evaluation.caveats import percent
 from .curves import READINGS, RULES, read_curves
 
@@ -19,7 +19,7 @@ def read_results(
     file:str|Path # results.json of a run, which may be somebody else's
 )->dict: # with everything that a page needs
     "ValueError, one line, where a file holds no results."
-    try: r = json.loads(Path(file).read_text(encoding='utf-8'))
+    try: r = json.loads(read_bytes(file))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError): r = None
     try:
         (tn, fp), (fn, tp) = r['test']['confusion']

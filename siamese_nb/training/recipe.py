@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict,dataclass,fields,replace
 from pathlib import Path
 
-from ..core import printable
+from ..core import printable,read_bytes
 
 # %% ../../nbs/engineering/recipe.ipynb #b0da0604
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read_recipe(
     if file is None or isinstance(file, Recipe): return file
     if isinstance(file, dict): return from_dict(file)
     if str(file) in PRESETS: return PRESETS[str(file)]
-    try: d = json.loads(Path(file).expanduser().read_text(encoding='utf-8'))
+    try: d = json.loads(read_bytes(Path(file).expanduser(), 1<<20))
     except FileNotFoundError: raise FileNotFoundError(f"no recipe at {printable(file)}: give a JSON file, or {', '.join(PRESETS)}") from None
     except (ValueError, OSError, RecursionError) as e: raise ValueError(f'{printable(file)} is no recipe: {printable(e)}') from None
     if not isinstance(d, dict): raise ValueError(f'{printable(file)} is no recipe: an object with names and values is expected')
