@@ -7,7 +7,7 @@ from siamese_nb.evaluation.evaluate import evaluate, gain, metrics, summary, who
 from siamese_nb.evaluation.intervals import accuracy_interval, paired_intervals
 from siamese_nb.evaluation.nearest import neighbours
 from siamese_nb.loss import Contrastive
-from siamese_nb.report.curves import read_curves
+from siamese_nb.report.curves import READINGS, read_curves
 from siamese_nb.report.figures import crowded
 from siamese_nb.data.batches import some_pairs
 from siamese_nb.train import fixed_check
@@ -113,3 +113,26 @@ def test_many_classes_stay_cheap():
     assert len(crowded(e, np.arange(10_000)//2))==400
     near = neighbours(e, np.arange(3000), 1, chunk=10_000*7)
     assert (near==neighbours(e, np.arange(3000), 1)).all()
+
+def test_two_classes_have_no_interval():
+    "Whatever is drawn of two classes, with both kinds of pair it is the sample itself: an interval without width"
+    rng = np.random.default_rng(0)
+    for k in (2, 3):
+        labels = np.repeat(np.arange(3*k).astype(str), 6)
+        e, split = rng.normal(size=(len(labels), 4)), np.repeat(['train', 'valid', 'test'], 6*k)
+        pairs = {}
+        for p in ('train', 'valid', 'test'):
+            rows = np.flatnonzero(split==p)
+            a, b = (rows[o] for o in np.triu_indices(len(rows), 1))
+            pairs[p] = a, b, (labels[a]!=labels[b]).astype(int)
+        ev, other = (evaluate(o, pairs, labels, split, unseen=True) for o in (e, e[:,:2]))
+        ci, gained = ev.test['accuracy_ci95'], gain(ev, other)
+        if k==2: assert ci is None and gained is None
+        else: assert ci[0] < ci[1] and gained['accuracy'][0] < gained['accuracy'][1]
+
+def test_a_computed_embedding_is_not_read_as_a_training():
+    "One state of epoch 0: neither healthy nor over-fitted, and no advice about epochs"
+    row = dict(epoch=0, train_loss=.1, valid_loss=.2, train_accuracy=.98, valid_accuracy=.91, valid_auc=.99)
+    for o in (row, row | dict(valid_accuracy=.98), row | dict(valid_auc=.7)):
+        kind, why = read_curves([o], .125)
+        assert kind=='computed' and not any(w in ' '.join([READINGS[kind], *why]) for w in ('poch', 'over-fitted', 'learned'))

@@ -21,6 +21,12 @@ from .intervals import accuracy_interval, paired_intervals
 from .retrieval import one_shot, retrieval
 
 # %% ../../nbs/engineering/evaluate.ipynb #8d0f5178
+def can_vary(
+    groups:np.ndarray # image (or class, or person) of both sides of every pair, (pairs, 2)
+)->bool:
+    "Are there enough to draw again? Of two classes, every draw with both kinds of pair is the sample itself."
+    return len(np.unique(groups)) > 2
+
 def check_distances(
     d:np.ndarray, # distances of the pairs
     y:np.ndarray # 0 same, 1 different
@@ -49,7 +55,7 @@ def metrics(
     m['roc_auc'] = float(roc_auc_score(same, -d)) if both else None
     m['eer'] = equal_error_rate(d, y) if both else None
     m['tpr_at_fpr_1pct'] = tpr_at_fpr(d, y, .01) if both else None
-    m['accuracy_ci95'] = accuracy_interval(d, y, threshold, groups, n_boot, seed) if both and groups is not None else None
+    m['accuracy_ci95'] = accuracy_interval(d, y, threshold, groups, n_boot, seed) if both and groups is not None and can_vary(groups) else None
     m['confusion'] = [[int(tn), int(fp)], [int(fn), int(tp)]]
     m['best_accuracy'] = pair_scores(d, y, best_threshold(d, y))['accuracy']
     m['balanced_accuracy'] = (tn/(tn+fp) + tp/(tp+fn))/2 if both else None
@@ -153,11 +159,11 @@ def gain(
     frozen:Evaluation, # of the same backbone before training
     seed:int=42, # of the resamples
     n:int=400 # resamples: each is two curves
-)->dict|None: # accuracy, roc_auc, eer: [lo, hi] of trained minus frozen on the test pairs; None with one kind of pair
+)->dict|None: # accuracy, roc_auc, eer: [lo, hi] of trained minus frozen on the test pairs; None with one kind of pair or two classes
     "How much training gained, with 95 % intervals of the difference."
     one, other = trained.pairs['test'], frozen.pairs['test']
-    if len(np.unique(one.y)) < 2: return None
     groups = trained.units[np.stack([one.a, one.b], 1)]
+    if len(np.unique(one.y)) < 2 or not can_vary(groups): return None
     return paired_intervals((one.d, trained.threshold), (other.d, frozen.threshold), one.y, groups, n, seed)
 
 # %% ../../nbs/engineering/evaluate.ipynb #fdba301d

@@ -25,23 +25,25 @@ def curve_facts(
     h:pd.DataFrame, # a row per epoch
     k:int, # the row that was kept
     collapse:float|None=None # the loss of a network that answers always the same; None: the loss of the first epoch
-)->dict: # kept: its row; auc, accuracy: the best; low: lowest training loss, as a share; gap, rise, drop
+)->dict: # kept: its row; epochs: of training; auc, accuracy: the best; low: lowest training loss, as a share; gap, rise, drop
     "What the rules look at."
     last, kept, top = h.iloc[-1], h.iloc[k], h.valid_accuracy.max()
     start = h.train_loss.iloc[0] if collapse is None else collapse
-    return dict(kept=kept, accuracy=top, auc=h.valid_auc.max(), low=h.train_loss.min()/max(start, 1e-12),
+    return dict(kept=kept, epochs=int(h.epoch.max()), accuracy=top, auc=h.valid_auc.max(), low=h.train_loss.min()/max(start, 1e-12),
                 gap=kept.train_accuracy - kept.valid_accuracy, drop=top - last.valid_accuracy,
                 rise=last.valid_loss/max(h.valid_loss.min(), 1e-12) - 1)
 
 # %% ../../nbs/engineering/curves.ipynb #2d51009d
 READINGS = {
+    'computed': 'Nothing was trained step by step: the embedding was computed from the training images at once. What that is worth stands above, beside the backbone alone.',
     'collapsed': 'The network gives nearly every pair the same distance. Look at the labels first (0 is same, 1 is different), then at whether each class has several images; then try a pretrained backbone.',
     'weak': 'The loss fell, but little of that reached the validation pairs: look at the labels and at the backbone.',
     'over-fitted': 'The network knows its training images better than new ones: more images, stronger augmentation, or fewer epochs would help.',
     'untouched': 'The distances are good, but this training is not what made them so: they come from the backbone, or from what was computed.',
     'overconfident': 'The order of the distances held, while the pairs that are wrong became more wrong: fewer epochs would serve as well, and P(same) of a rare pair may be too sure.',
     'healthy': 'The network learned what carries over to images that it was not trained on.'}
-RULES = ('collapsed: best validation AUC below .80, and the training loss never below 80 % of where it started',
+RULES = ('computed: one state and no epoch of training',
+         'collapsed: best validation AUC below .80, and the training loss never below 80 % of where it started',
          'weak: best validation AUC below .80, although the training loss fell further',
          'over-fitted: training accuracy more than 5 points above validation in the kept epoch; or a validation loss that ends more than 20 % above its lowest while validation accuracy ends more than 1 point below its best',
          'untouched: the training loss never fell below what a constant answer costs, or the state before training was kept',
@@ -54,6 +56,7 @@ def judge(
     collapse:float|None=None # as for `curve_facts`
 )->str: # a key of READINGS
     "The first rule that applies."
+    if f['epochs']==0: return 'computed'
     if f['auc'] < .8: return 'collapsed' if f['low'] > .8 else 'weak'
     if f['gap'] > .05 or f['rise'] > .2 and f['drop'] > .01: return 'over-fitted'
     if f['kept'].epoch==0 or collapse and f['low'] >= 1: return 'untouched'
@@ -67,12 +70,15 @@ def curve_words(
     by_last:bool=False # was the last epoch kept whatever validation pairs said?
 )->list: # sentences
     "What the curves did, whatever the verdict."
-    k, start = f['kept'], 'its first value' if collapse is None else 'what a constant answer costs'
+    k, apart = f['kept'], f'{abs(f["gap"])*100:.1f} points {"above" if f["gap"] >= 0 else "below"}'
+    if f['epochs']==0: return [f'On validation pairs, which it was not computed from: AUC {k.valid_auc:.4f}, accuracy {percent(k.valid_accuracy)}. '
+                               f'On training pairs, which it was computed from, accuracy was {apart} that.']
+    start = 'its first value' if collapse is None else 'what a constant answer costs'
     kept = 'is the model: this recipe keeps the last, when the learning rate has come down to nothing' if by_last else 'is the model: it was the best on validation pairs'
     fell = f'The training loss fell to {percent(f["low"], 0)} of {start}' if f['low'] < 1 else f'The training loss never fell below {start}'
     said = [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} {kept} (validation AUC {k.valid_auc:.4f}, accuracy {percent(k.valid_accuracy)}).',
             f'{fell}; the best validation accuracy was {percent(f["accuracy"])}.',
-            f'In the kept epoch, accuracy on training pairs was {abs(f["gap"])*100:.1f} points {"above" if f["gap"] >= 0 else "below"} validation.']
+            f'In the kept epoch, accuracy on training pairs was {apart} validation.']
     if f['rise'] > .2: said.append(f'After its lowest point the validation loss rose by {percent(f["rise"], 0)}, and validation accuracy ended {f["drop"]*100:.1f} points below its best.')
     if k.epoch==0: said.append('No epoch of training did better than the state before it.')
     elif k.epoch==epochs[-1] and len(epochs) > 1 and not by_last and judge(f, collapse)=='healthy': said.append('The last epoch was the best: more epochs may still help.')

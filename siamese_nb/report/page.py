@@ -72,7 +72,7 @@ def score_words(
     "How well it does, beside chance and the backbone alone."
     t, ci, f, g = r['test'], r['test'].get('accuracy_ci95'), r.get('frozen'), r.get('gain_ci95') or {}
     over = r.get('over') or ('classes' if r.get('protocol')=='unseen' else 'images')
-    sure = f' (95 % interval {percent(ci[0])} to {percent(ci[1])}, {over} resampled)' if ci else ''
+    sure = f' (95 % interval {percent(ci[0])} to {percent(ci[1])}, {over} resampled)' if ci else ' (too few classes for an interval)' if over=='classes' else ''
     said = [f'Of {r["n_pairs"]["test"]:,} test pairs, {percent(t["accuracy"])} were judged rightly{sure}.']
     top = r.get('chance') or .5
     if top > .51: said.append(f'Calling all of them {"same" if sum(t["confusion"][1]) > sum(t["confusion"][0]) else "different"} gets {percent(top)}; '
@@ -224,7 +224,7 @@ def curves_part(
     rules = ''.join(_p(o, 'li') for o in RULES)
     return (f'<h2>The training</h2><p><b class="mark">{kind}</b> {_h(READINGS[kind])}</p>{_p(" ".join(why))}'
             f'<details><summary>The rules of this reading</summary><ul>{rules}</ul></details>'
-            f'<div class="curves">{_figures(folder, CURVE_NAMES, *CURVE_NAMES)}</div>')
+            + ('' if kind=='computed' else f'<div class="curves">{_figures(folder, CURVE_NAMES, *CURVE_NAMES)}</div>'))
 
 # %% ../../nbs/engineering/report.ipynb #2c258761
 def write_report(
