@@ -204,7 +204,7 @@ def test_threads_leave_the_warnings_as_they_were(picture, tmp_path):
 def test_heic_says_what_is_missing(tmp_path, monkeypatch):
     (tmp_path/'x.heic').write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic'+bytes(64))
     monkeypatch.setattr(images, 'plug_in', lambda: ['JPEG','PNG'])
-    with pytest.raises(Unreadable, match='pip install pillow-heif') as e: open_image(tmp_path/'x.heic')
+    with pytest.raises(Unreadable, match=r"pip install 'siamese_nb\[heic\]'") as e: open_image(tmp_path/'x.heic')
     assert e.value.passing # whoever installs it can read the same bytes
 
 def test_heic_where_its_plugin_is(picture, tmp_path):

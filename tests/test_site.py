@@ -50,3 +50,14 @@ def test_no_pipe_inside_a_code_span():
     import api_entry
     assert api_entry.code('float|None')==r'`float` \| `None`'
     assert [api_entry.code(o) for o in ('int', '', 'a|b|c')]==['`int`', '', r'`a` \| `b` \| `c`']
+
+def test_every_notebook_says_where_it_stands():
+    "Its part of the book, and the notebooks before and after: as `python tools/nav.py` writes them, in the order of the sidebar"
+    import json,nav
+    for _,chapters in nav.parts():
+        for _,href in chapters:
+            if href=='index.ipynb': continue
+            cells = json.loads((root/'nbs'/href).read_text(encoding='utf-8'))['cells']
+            assert [''.join(c['source']) for c in cells if c['id'].startswith('where-')]==[nav.where(href)], href
+    listed = {href for _,chapters in nav.parts() for _,href in chapters}|{'index.ipynb'}
+    assert {o.relative_to(root/'nbs').as_posix() for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts}==listed

@@ -273,7 +273,7 @@ def embed_cluster(
 )->dict: # counts: n files, new rows, bad files, gone rows
     "Embed pictures on a Ray cluster into a Lance table; begun again, it goes on."
     if Path(out).suffix!='.lance': raise ValueError(f'{printable(out)}: --engine ray writes a table that ends in .lance')
-    out,(names,fs,root) = check_out(out).resolve(),files_of(source)
+    out,(names,fs,root) = check_out(out, 'cluster').resolve(),files_of(source)
     if not names: raise ValueError(f'{printable(source)} holds no image: give a folder of images')
     m,ray = load(model, backbone_weights=backbone_weights),start_ray(address)
     m = of_size(m, dim, out, names, reader(fs, root))

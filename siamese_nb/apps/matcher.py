@@ -86,7 +86,7 @@ def from_hub(
     name:str # user/name
 )->Path: # a file in the Hub's own cache
     "Fetch a model from the Hugging Face Hub; OSError, one line, if that fails."
-    if not find_spec('huggingface_hub'): raise ImportError('hf:// needs the huggingface_hub package: pip install "siamese_nb[hub]"')
+    if not find_spec('huggingface_hub'): raise ImportError("hf:// needs the huggingface_hub package: pip install 'siamese_nb[hub]'")
     from huggingface_hub import hf_hub_download
     try: return Path(hf_hub_download(name, 'model.safetensors'))
     except Exception as e:

@@ -65,14 +65,15 @@ def is_lance(
     return (Path(folder)/'_versions').is_dir()
 
 def check_out(
-    out:str # what is to be written: ends in .npz, .parquet or .lance
+    out:str, # what is to be written: ends in .npz, .parquet or .lance
+    extra:str=None # that brings the package which writes it; None: the one named like the ending
 )->Path:
     "ValueError or OSError, one line, before any work is done."
     out = Path(out).expanduser()
     if out.suffix not in ENDINGS: raise ValueError(f'{printable(out)} ends in {printable(out.suffix) or "nothing"}: it can end in .npz, .parquet or .lance')
     if not out.parent.is_dir(): raise FileNotFoundError(f'no folder at {printable(out.parent)} to write {printable(out.name)} in: make it first')
-    package,extra = ENDINGS[out.suffix],out.suffix[1:]
-    if package and not find_spec(package): raise ImportError(f"a {out.suffix} file needs one more package: pip install 'siamese_nb[{extra}]'")
+    package = ENDINGS[out.suffix]
+    if package and not find_spec(package): raise ImportError(f"a {out.suffix} file needs one more package: pip install 'siamese_nb[{extra or out.suffix[1:]}]'")
     if out.suffix=='.lance' and is_lance(out) and not out.is_symlink(): return out
     if out.is_dir(): raise IsADirectoryError(f'{printable(out)} is a folder: give the name of a file to write, such as embeddings.npz')
     return check_target(out)

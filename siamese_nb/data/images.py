@@ -92,7 +92,7 @@ def to_rgb(
 BARRED = {'EPS','MPEG','BUFR','GRIB','HDF5','WMF'} # programs, films and formats that Pillow names but cannot draw by itself
 MAX_PIXELS = 100_000_000 # more are not decoded
 MAX_SIDE = 65_535 # pixels; longer images are refused
-PLUGINS = {'.heic':'pillow-heif', '.heif':'pillow-heif', '.hif':'pillow-heif'} # what reads them, where it is installed
+PLUGINS = dict.fromkeys(('.heic', '.heif', '.hif'), "'siamese_nb[heic]'") # what reads them, where it is installed
 
 def _keep_quiet():
     "Libraries below Pillow write to the terminal what an `Unreadable` says: TIFF's own C code, and Pillow's log"
@@ -133,7 +133,7 @@ def find_format(
         try: return opens(f, '')
         except (SyntaxError, IndexError, TypeError, struct.error) as e: why = why or (sure and f'a damaged {name}, {e}')
     if not why and head[4:8]==b'ftyp' and head[8:12] in (b'heic',b'heix',b'hevc',b'mif1',b'msf1'):
-        raise ModuleNotFoundError('a HEIC picture: pip install pillow-heif, and it can be read')
+        raise ModuleNotFoundError("a HEIC picture: pip install 'siamese_nb[heic]', and it can be read")
     raise ValueError(why or 'not an image')
 
 # %% ../../nbs/engineering/images.ipynb #06077c46

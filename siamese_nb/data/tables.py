@@ -33,7 +33,7 @@ def _json_lines(file):
 def _parquet(file):
     "Rows of a Parquet file."
     try: from pyarrow import ArrowException,parquet
-    except ImportError: raise ValueError(f"{printable(file)}: Parquet needs pyarrow: pip install 'siamese_nb[datasets]'") from None
+    except ImportError: raise ValueError(f"{printable(file)}: Parquet needs pyarrow: pip install 'siamese_nb[parquet]'") from None
     try: rows = parquet.read_table(file).to_pylist()
     except (ArrowException, OSError) as e: raise ValueError(f"{printable(file)} is no Parquet file that can be read: {printable(e)[:200]}") from None
     yield from enumerate(rows, 2) # as if a line of names stood above
