@@ -21,6 +21,14 @@ def printable(
     "Write odd characters as escapes."
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(name))
 
+# %% ../nbs/engineering/core.ipynb #5c0de7a1
+def quoted(
+    value # from a user or a file: anything, of any length
+)->str: # as Python writes it, in one short line
+    "A value as an error line shows it."
+    text = printable(repr(value))
+    return text if len(text)<=200 else f'{text[:120]} … {text[-60:]}'
+
 # %% ../nbs/engineering/core.ipynb #a587b1ff
 def skipped_line(
     skipped:list, # (path, why) of each file left out

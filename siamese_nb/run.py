@@ -18,7 +18,7 @@ import torchvision
 from torch.nn.functional import normalize
 import siamese_nb
 from .core import *
-from .core import bar,skipped_line
+from .core import bar,quoted,skipped_line
 from .data_split import *
 from .data.datasets import *
 from .data.tables import save_split
@@ -100,7 +100,7 @@ class Job:
 
 # %% ../nbs/engineering/run.ipynb #d4bb61c7
 def _one_of(name, value, *allowed):
-    if value not in allowed: raise ValueError(f"{name} is {printable(value)!r}: it can be {', '.join(map(repr, allowed))}")
+    if value not in allowed: raise ValueError(f"{name} is {quoted(str(value))}: it can be {', '.join(map(repr, allowed))}")
 
 def _check_numbers(job:Job):
     "Refuse what no run could use"

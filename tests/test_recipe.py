@@ -1,3 +1,4 @@
+import json
 "Recipe files that somebody else has written, or damaged"
 import pytest
 from siamese_nb.training.recipe import read_recipe
@@ -8,3 +9,16 @@ def test_one_line(tmp_path, text):
     (tmp_path/'r.json').write_bytes(text.encode('latin-1'))
     with pytest.raises(ValueError) as e: read_recipe(tmp_path/'r.json')
     assert str(e.value).isprintable() and len(str(e.value))<600
+
+def test_a_value_of_any_length_makes_a_short_line(tmp_path):
+    "What a file holds is shown, but not all of it"
+    from siamese_nb.data.tables import get_table
+    long = 'x'*200_000
+    for d in (dict(finetune=long), dict(preset=long), {long:1}, dict(views=[1]*9999), dict(heads=[long])):
+        (tmp_path/'r.json').write_text(json.dumps(d))
+        with pytest.raises(ValueError) as e: read_recipe(tmp_path/'r.json')
+        assert len(str(e.value))<1500 and str(e.value).isprintable()
+    (tmp_path/'a.png').write_bytes(b'')
+    (tmp_path/'t.csv').write_text(f'path,label,split\na.png,a,{long[:9999]}\n')
+    with pytest.raises(ValueError, match='split') as e: get_table(tmp_path/'t.csv')
+    assert len(str(e.value))<1500

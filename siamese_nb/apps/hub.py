@@ -10,7 +10,7 @@ import json,re,tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from fastcore.basics import patch
-from ..core import printable,read_bytes
+from ..core import printable,quoted,read_bytes
 from .calibrate import Matcher,load # noqa: F401 (`siamese_nb.load` is this one)
 
 # %% ../../nbs/engineering/hub.ipynb #ba0a6bc6
@@ -72,7 +72,7 @@ def push(self:Matcher,
     token:str|None=None # of the Hub; None: that of `hf auth login`, or HF_TOKEN
 )->str: # what `load` takes
     "Put the model on the Hugging Face Hub, with a card."
-    if not re.fullmatch(r'[\w.-]{1,96}/[\w.-]{1,96}', name or '', re.A): raise ValueError(f'{printable(name)!r} is no name on the Hub: give user/name')
+    if not re.fullmatch(r'[\w.-]{1,96}/[\w.-]{1,96}', name or '', re.A): raise ValueError(f'{quoted(str(name))} is no name on the Hub: give user/name')
     if not find_spec('huggingface_hub'): raise ImportError("sharing needs one more package: pip install 'siamese_nb[hub]'")
     if isinstance(results, (str, Path)): results = json.loads(read_bytes(results))
     results = results or getattr(self, 'results', None)

@@ -10,7 +10,7 @@ import os,stat
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..core import printable
+from ..core import printable,quoted
 from .index import write_npz
 from .matcher import *
 
@@ -21,7 +21,7 @@ class Gallery:
                  model:Matcher, # what embeds
                  how:str='mean', # the distance to an identity: 'mean' over its references, or the 'nearest' one
                  threshold:float=None): # default: the model's
-        if how not in ('mean', 'nearest'): raise ValueError(f"how is {how!r}: it can be 'mean' or 'nearest'")
+        if how not in ('mean', 'nearest'): raise ValueError(f"how is {quoted(how)}: it can be 'mean' or 'nearest'")
         self.model,self.how,self.refs = model,how,{}
         self.threshold = model.threshold if threshold is None else threshold
 
@@ -88,7 +88,7 @@ def verify(self:Gallery,
            image # an image
 )->dict: # name, distance, threshold, same
     "1:1, is this who it is said to be?"
-    if name not in self.refs: raise ValueError(f'{name!r} is not enrolled: enrol(name, images) first')
+    if name not in self.refs: raise ValueError(f'{quoted(name)} is not enrolled: enrol(name, images) first')
     d = float(self.distances(image)[0, list(self.refs).index(name)])
     return dict(name=name, distance=d, threshold=self.threshold, same=d<self.threshold)
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..core import printable
+from ..core import printable,quoted
 from ..data_split import Items,PARTS,get_digits,joined
 from .folders import get_folder
 from .tables import TABLES,get_hub,get_table
@@ -98,7 +98,7 @@ def get_caltech101(
     download:bool=True, # fetch it when no copy is found?
 )->Items:
     "Caltech-101, from an existing copy or from Caltech; images of one photo share a group."
-    if classes not in ('all','clean'): raise ValueError(f"classes is {classes!r}: it can be 'all' or 'clean'")
+    if classes not in ('all','clean'): raise ValueError(f"classes is {quoted(classes)}: it can be 'all' or 'clean'")
     found = find_caltech101(root)
     if not (found or download): raise FileNotFoundError(
         f"no copy of Caltech-101 in {root or 'data'}: give its folder as root or allow download")
@@ -116,7 +116,7 @@ def get_items(
 )->Items:
     "The data set called `data`."
     if data=='caltech101': return _named(get_caltech101(root, classes))
-    if classes!='all': raise ValueError(f"classes is {printable(classes)!r}: only caltech101 has a choice, 'all' or 'clean'")
+    if classes!='all': raise ValueError(f"classes is {quoted(str(classes))}: only caltech101 has a choice, 'all' or 'clean'")
     if data=='digits': return _named(get_digits())
     if str(data).startswith('hf://'): return get_hub(str(data)[5:])
     if not str(data): raise ValueError('no data: give digits, caltech101, a folder or a table')

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from PIL import Image
 from torch.utils.data import DataLoader,Dataset
 
-from ..core import Unreadable,printable
+from ..core import Unreadable,printable,quoted
 from ..data_split import Items
 
 # %% ../../nbs/engineering/images.ipynb #ebadd799
@@ -316,7 +316,7 @@ class Transform:
         if not self.views or {str(v).removesuffix('+flip') for v in self.views}-set(SHAPES): raise ValueError(
             f"views are {printable(self.views)}: each can be squash, crop or pad, with +flip or without")
         if type(self.size) is not int or not 0<self.size<=4096: raise ValueError(
-            f'size is {self.size!r}: a number of pixels is expected, at most 4096')
+            f'size is {quoted(self.size)}: a number of pixels is expected, at most 4096')
         if len(self.fill)!=3 or any(type(c) is not int or not 0<=c<256 for c in self.fill): raise ValueError(
             f'fill is {printable(self.fill)}: a colour of three bytes is expected')
         if not any(v.startswith('pad') for v in self.views): object.__setattr__(self, 'fill', PAD) # never seen

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from ..core import printable,skipped_line,write_csv
+from ..core import printable,quoted,skipped_line,write_csv
 from ..data_split import Items,PARTS
 from .copies import copies_across,same_bytes
 from .tables import part_of,spellings,table_rows
@@ -40,7 +40,7 @@ def verdict(
     same_is:str='0' # the number that means same in this table
 )->int|None: # 0 same, 1 different; None where the word says neither
     "What a table says about a pair."
-    if str(same_is) not in ('0','1'): raise ValueError(f'same_is is {printable(same_is)!r}: it can be 0 or 1')
+    if str(same_is) not in ('0','1'): raise ValueError(f'same_is is {quoted(str(same_is))}: it can be 0 or 1')
     word = word.strip().lower()
     if word in ('same','different'): return int(word=='different')
     number = {'0':0, '0.0':0, '1':1, '1.0':1}.get(word)
@@ -59,7 +59,7 @@ def find_pairs(
         where,(i,j),t = f'{printable(file)}, row {n}',(find(p), find(q)),verdict(y, same_is)
         if None in (i,j): raise ValueError(f'{where}: no image {printable(p if i is None else q)} in {items.name}: '
                                            f"give paths relative to its folder, such as {printable((items.paths or ['a.jpg'])[0])}")
-        if t is None: raise ValueError(f'{where}: y is {printable(y)!r}: 0 (same) or 1 (different) is expected, or one of the two words')
+        if t is None: raise ValueError(f'{where}: y is {quoted(str(y))}: 0 (same) or 1 (different) is expected, or one of the two words')
         if i==j: raise ValueError(f'{where}: {printable(p)} is paired with itself: give two images')
         part = part_of(where, part[0]) if split else ''
         if gone:=[o for o in (i,j) if isinstance(o, str)]: dropped.append((n, gone[0], [o for o in (i,j) if o!=gone[0]]))

@@ -13,7 +13,7 @@ from unicodedata import normalize
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import atomic_write,cache_dir,csv_cells,printable,read_bytes,read_csv,write_csv
+from ..core import atomic_write,cache_dir,csv_cells,printable,quoted,read_bytes,read_csv,write_csv
 from ..data_split import Items,joined
 from .copies import copies_across,same_bytes,two_labels
 from .folders import PART_NAMES,check_classes,data_name,get_folder,label_of
@@ -92,7 +92,7 @@ def part_of(
 )->str: # 'train', 'valid' or 'test'
     "One name for each part."
     if word.lower() in PART_NAMES: return PART_NAMES[word.lower()]
-    raise ValueError(f'{where}: split is {printable(word)!r}: train, valid or test is expected')
+    raise ValueError(f'{where}: split is {quoted(str(word))}: train, valid or test is expected')
 
 def _once(file, rows)->list:
     "Each image once; ValueError where it is there twice and differently."

@@ -15,7 +15,7 @@ from urllib.request import getproxies
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from ..core import printable
+from ..core import printable,quoted
 from ..model import *
 
 # %% ../../nbs/engineering/backbones.ipynb #f7f174db
@@ -221,7 +221,7 @@ def _timm(name):
     except ImportError: timm = None
     if timm is not None and timm.is_model(name.split('.')[0]): return timm
     more = 'or pip install timm for more' if timm is None else 'or a name from timm.list_models()'
-    raise ValueError(f"unknown backbone {printable(name)!r}: choose auto, {', '.join(BACKBONES)}, {more}")
+    raise ValueError(f"unknown backbone {quoted(str(name))}: choose auto, {', '.join(BACKBONES)}, {more}")
 
 def timm_backbone(
     name:str, # as in `timm.list_models()`
@@ -287,7 +287,7 @@ def make_backbone(
     download:bool=True # may weights that are not on this machine be fetched?
 )->Backbone: # frozen if it is pretrained
     "Build a backbone by name."
-    if pool not in ('mean', 'both'): raise ValueError(f"pool is {pool!r}: it can be 'mean' or 'both'")
+    if pool not in ('mean', 'both'): raise ValueError(f"pool is {quoted(pool)}: it can be 'mean' or 'both'")
     if name == 'auto': return auto_backbone(weights_file, pretrained, pool, download)
     fetch = '' if download or weights_file or not pretrained else must_fetch(name)
     if fetch: raise OSError(f'{fetch}: allow the download, or give --backbone-weights FILE')

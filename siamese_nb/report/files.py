@@ -9,7 +9,7 @@ __all__ = []
 import errno,json,os,shutil,tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from ..core import atomic_write,content_hash,printable
+from ..core import atomic_write,content_hash,printable,quoted
 
 # %% ../../nbs/engineering/files.ipynb #53efcf10
 class RunFiles:
@@ -19,7 +19,7 @@ class RunFiles:
         name:str # of the run, a plain name
     ):
         if Path(name).name!=name or name in ('.', '..') or printable(name)!=name: raise ValueError(
-            f'name is {printable(name)!r}: give the plain name of a folder')
+            f'name is {quoted(str(name))}: give the plain name of a folder')
         self.name,self.out = name,Path(out).expanduser()
         self.weights,self.graphs = self.out/'weights'/name,self.out/'graphs'/name
         self.work,self.drawn = self.weights/'unfinished',self.graphs/'unfinished'

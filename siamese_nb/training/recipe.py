@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict,dataclass,fields,replace
 from pathlib import Path
 
-from ..core import printable,read_bytes
+from ..core import printable,quoted,read_bytes
 
 # %% ../../nbs/engineering/recipe.ipynb #b0da0604
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ def check_recipe(
 )->Recipe: # the same
     "ValueError, one line, for a value that no run could use."
     for k,allowed in _words.items():
-        if getattr(r, k) not in allowed: raise ValueError(f"recipe: {k} is {getattr(r, k)!r}: it can be {', '.join(allowed)}")
+        if getattr(r, k) not in allowed: raise ValueError(f"recipe: {k} is {quoted(getattr(r, k))}: it can be {', '.join(allowed)}")
     for k,(lo,hi) in _ranges.items():
         v = getattr(r, k)
         if v is None and k=='patience': continue
-        if isinstance(v, bool) or not isinstance(v, (int, float)) or not lo<=v<=hi: raise ValueError(f'recipe: {k} is {v!r}: give a number from {lo} to {hi}')
-        if k in _whole and not isinstance(v, int): raise ValueError(f'recipe: {k} is {v!r}: give a whole number')
-    if not isinstance(r.computed, bool): raise ValueError(f'recipe: computed is {r.computed!r}: give true or false')
+        if isinstance(v, bool) or not isinstance(v, (int, float)) or not lo<=v<=hi: raise ValueError(f'recipe: {k} is {quoted(v)}: give a number from {lo} to {hi}')
+        if k in _whole and not isinstance(v, int): raise ValueError(f'recipe: {k} is {quoted(v)}: give a whole number')
+    if not isinstance(r.computed, bool): raise ValueError(f'recipe: computed is {quoted(r.computed)}: give true or false')
     if not (isinstance(r.name, str) and r.name): raise ValueError('recipe: give it a name')
-    if not (r.views and all(isinstance(v, str) for v in r.views)): raise ValueError(f'recipe: views is {r.views!r}: give names of views, such as squash and crop')
+    if not (r.views and all(isinstance(v, str) for v in r.views)): raise ValueError(f'recipe: views is {quoted(r.views)}: give names of views, such as squash and crop')
     if not (r.heads or r.computed): raise ValueError('recipe: no head is computed and none is trained: give heads 1 or more')
     return r
 
@@ -88,11 +88,11 @@ def from_dict(
     "A recipe out of text and numbers; ValueError, one line, for a name that it has not."
     d = dict(d)
     preset = d.pop('preset', 'known')
-    if not (isinstance(preset, str) and preset in PRESETS): raise ValueError(f"{where}: preset is {preset!r}: it can be {', '.join(PRESETS)}")
+    if not (isinstance(preset, str) and preset in PRESETS): raise ValueError(f"{where}: preset is {quoted(preset)}: it can be {', '.join(PRESETS)}")
     odd = sorted(set(d)-{f.name for f in fields(Recipe)})
-    if odd: raise ValueError(f"{where}: a recipe has no {printable(odd[0])}: it has {', '.join(f.name for f in fields(Recipe))}")
+    if odd: raise ValueError(f"{where}: a recipe has no {printable(odd[0])[:60]}: it has {', '.join(f.name for f in fields(Recipe))}")
     try: return replace(PRESETS[preset], **d)
-    except TypeError: raise ValueError(f'{where}: views is {d.get("views")!r}: give names of views, such as squash and crop') from None
+    except TypeError: raise ValueError(f'{where}: views is {quoted(d.get("views"))}: give names of views, such as squash and crop') from None
 
 # %% ../../nbs/engineering/recipe.ipynb #6ac486de
 def read_recipe(
