@@ -1,5 +1,5 @@
 "What the site's builder, and a reader without Caltech-101, ask of a notebook."
-import ast,base64,copy,json,os,shutil
+import ast,base64,copy,json,os,shutil,sys
 from pathlib import Path
 import nbformat
 import pytest
@@ -58,8 +58,8 @@ def opened(nb):
 def lab_config():
     "As `make lab` has it"
     from traitlets.config import Config
-    config = Config()
-    exec((root/'tools'/'jupyter_server_config.py').read_text(), dict(get_config=lambda: config))
+    config,file = Config(),root/'tools'/'jupyter_server_config.py'
+    exec(file.read_text(), dict(get_config=lambda: config, __file__=str(file)))
     return config
 
 @pytest.mark.parametrize('who', [0, 1000])
@@ -81,10 +81,40 @@ def test_opening_and_saving_changes_nothing(fn, server, tmp_path):
     model = server.get(name)
     assert len(model['content']['cells'])>1
     model['content'] = opened(model['content'])
+    if code := [c for c in model['content']['cells'] if c['cell_type']=='code' and not c['outputs']]: # a cell that needs what is not there says so, for as long as the kernel lives
+        code[0]['outputs'] = [dict(output_type='stream', name='stdout', text='left out: this cell needs Caltech-101, and nothing is stored to show instead\n')]
     server.run_pre_save_hooks(model=model, path=name)
     out = tmp_path/fn.name
     server._save_notebook(str(out), nbformat.from_dict(model['content'])) # as `save` does, beside the notebook instead of over it
     assert json.loads(out.read_text(encoding='utf-8'))==json.loads(fn.read_text(encoding='utf-8'))
+
+def test_a_started_kernel_changes_nothing(tmp_path, monkeypatch):
+    "JupyterLab writes the kernel's names into a notebook as soon as it has started, and marks the notebook as changed if they were not there"
+    import asyncio
+    from ipykernel.kernelspec import get_kernel_dict
+    from ipykernel.ipkernel import IPythonKernel
+    from jupyter_client.kernelspec import KernelSpec
+    from traitlets.config import Configurable
+    class App(Configurable):
+        class kernel_spec_manager: get_kernel_spec = staticmethod(lambda name: KernelSpec(**get_kernel_dict()))
+    monkeypatch.setenv('JUPYTER_CONFIG_PATH', str(tmp_path))
+    config = lab_config()
+    get = config.ServerApp.contents_manager_class(root_dir=str(root), parent=App()).get
+    meta = asyncio.run(get('nbs/story.ipynb'))['content']['metadata']
+    assert meta['language_info']==IPythonKernel.language_info
+    assert meta['kernelspec']==dict(name='python3', display_name=get_kernel_dict()['display_name'], language='python')
+    assert asyncio.run(get('nbs/story.ipynb', content=False))['content'] is None
+
+def test_lab_saves_when_told_to():
+    "Running a notebook to its end leaves the file alone"
+    from jupyterlab_server.settings_utils import get_settings
+    schemas = Path(sys.prefix)/'share/jupyter/lab/schemas'
+    if not schemas.exists(): pytest.skip('JupyterLab keeps its settings elsewhere')
+    lab = root/'tools/lab/labconfig'
+    name = '@jupyterlab/docmanager-extension:plugin'
+    overrides = json.loads((lab/'default_setting_overrides.json').read_text())
+    found,_ = get_settings('', str(schemas), str(root/'no-settings'), name, overrides)
+    assert found['schema']['properties']['autosave']['default'] is False
 
 PIXEL = base64.b64encode(b'\x89PNG not really').decode()
 SHOWN = [dict(output_type='stream', name='stdout', text='epoch 1\nepoch 2\n'),

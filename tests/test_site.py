@@ -1,6 +1,7 @@
 "The site: what is done to its pages and styles after they are rendered, by `make docs` and by Quarto's own call."
 import sys
 from pathlib import Path
+import numpy as np
 import pytest
 
 root = Path(__file__).parents[1]
@@ -18,12 +19,12 @@ def test_code_words_lead_to_an_entry_or_nowhere(tmp_path):
     page,other = (tmp_path/'a.html').resolve(),(tmp_path/'b.html').resolve()
     ids = {page:{'the-collapse-line'}, other:{'fit'}}
     there = '<a href="b.html#fit"><code>fit</code></a>'
-    assert docs.anchored(there, page, ids)==there
-    assert docs.anchored('<a href="b.html#tune"><code>tune</code></a>', page, ids)=='<a href="b.html"><code>tune</code></a>'
-    assert docs.anchored('<a href="a.html#tune"><code>tune</code></a>', page, ids)=='<code>tune</code>'
-    assert docs.anchored('<a href="#The-collapse-line">x</a>', page, ids)=='<a href="#the-collapse-line">x</a>'
+    assert docs.anchored(there, page, ids, {})==there
+    assert docs.anchored('<a href="b.html#tune"><code>tune</code></a>', page, ids, {})=='<a href="b.html"><code>tune</code></a>'
+    assert docs.anchored('<a href="a.html#tune"><code>tune</code></a>', page, ids, {})=='<code>tune</code>'
+    assert docs.anchored('<a href="#The-collapse-line">x</a>', page, ids, {})=='<a href="#the-collapse-line">x</a>'
     lost = '<a href="b.html#lost">prose</a>' # is for the link check to find
-    assert docs.anchored(lost, page, ids)==lost
+    assert docs.anchored(lost, page, ids, {})==lost
 
 def test_quarto_calls_us():
     project = docs.yaml.safe_load((root/'nbs/_quarto.yml').read_text(encoding='utf-8'))['project']
@@ -61,3 +62,44 @@ def test_every_notebook_says_where_it_stands():
             assert [''.join(c['source']) for c in cells if c['id'].startswith('where-')]==[nav.where(href)], href
     listed = {href for _,chapters in nav.parts() for _,href in chapters}|{'index.ipynb'}
     assert {o.relative_to(root/'nbs').as_posix() for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts}==listed
+
+def test_a_heading_leaves_its_id_to_the_entry():
+    "`fit.html#fit` is the function, wherever the link comes from; prose that means the heading finds it"
+    cells = [dict(cell_type='markdown', source=['# Fit\n', 'What does #fit mean?\n']), dict(cell_type='code', source=['#| echo: false\n', 'show_doc(fit)']),
+             dict(cell_type='markdown', source=['## Fitter\n', '### `fit`'])]
+    docs.make_room(cells)
+    heads = [o for c in cells if c['cell_type']=='markdown' for o in ''.join(c['source']).splitlines()]
+    assert heads==['# Fit {#about-fit}', 'What does #fit mean?', '## Fitter', '### `fit` {#about-fit}']
+    page = (root/'fit.html').resolve()
+    ids = {page:{'fit', 'about-fit'}}
+    assert docs.anchored('<a href="#Fit">prose</a>', page, ids, {})=='<a href="#about-fit">prose</a>'
+    assert docs.anchored('<a href="#fit"><code>fit</code></a>', page, ids, {})=='<a href="#fit"><code>fit</code></a>'
+
+def test_a_capital_tells_a_class_from_a_function():
+    page = (root/'explain.html').resolve()
+    h = ''.join(f'<h3 id="{i}" class="anchored" data-anchor-id="{i}">{n}</h3>' for n,i in (('Why', 'why'), ('why', 'why-1')))
+    link = lambda name: docs.anchored(f'<a href="explain.html#why"><code>{name}</code></a>', page, {page:{'why', 'why-1'}}, {page:docs.entries(h)})
+    assert ['#why-1"' in link('why'), '#why"' in link('Why'), '#why-1"' in link('why()')]==[True]*3
+
+def test_every_page_has_a_card(tmp_path):
+    import base64,io,json
+    import cards
+    from PIL import Image
+    def png(w, h):
+        out = io.BytesIO()
+        Image.new('RGB', (w, h), 'red').save(out, 'png')
+        return dict(output_type='display_data', data={'image/png':base64.b64encode(out.getvalue()).decode()})
+    head = ['---\n', 'description: "What *same* means, said in [so many](a.html) words"\n', 'title: Same\n', '---\n']
+    nb = lambda *pictures: dict(cells=[dict(cell_type='raw', source=head), dict(cell_type='code', source=[], outputs=list(pictures))])
+    (tmp_path/'further').mkdir()
+    for name,o in (('further/a', nb(png(900, 90), png(300, 200))), ('b', nb())): (tmp_path/f'{name}.ipynb').write_text(json.dumps(o))
+    (tmp_path/'c.md').write_text('# Title\n\nA first `word`: and more.\n')
+    for name in ('further/a.ipynb', 'b.ipynb', 'c.md'): cards.add_card(tmp_path/name, tmp_path)
+    front = {n:cards.front_matter(json.loads((tmp_path/f'{n}.ipynb').read_text())['cells'][0]['source'])[0] for n in ('further/a', 'b')}
+    assert front['further/a']==dict(description='What same means, said in so many words', title='Same', image='/images/cards/further-a.png')
+    assert front['b']['image']=='/images/card.png'
+    assert cards.front_matter((tmp_path/'c.md').read_text())[0]==dict(description='A first word', image='/images/card.png')
+    with Image.open(tmp_path/'images/cards/further-a.png') as card:
+        assert card.size==(1200, 630)
+        red = (np.asarray(card.convert('RGB'))==(255, 0, 0)).all(-1).sum()
+    assert red>60_000 # the figure that is no strip, large

@@ -10,6 +10,7 @@ import json,sys
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from textwrap import fill
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -207,13 +208,14 @@ class Comparison(dict):
     def evidence(self):
         "What is known about such verdicts, and what to do for other pictures"
         if self['error_rate'] is None: return 'how often such verdicts are wrong is not known: siamese_calibrate measures it on your pictures'
-        return f'this threshold judged {100*self["error_rate"]:.2g} % of the {self["measured_on"]} wrongly; for other pictures: siamese_calibrate'
+        return f'this threshold was wrong about {100*self["error_rate"]:.2g} % of the {self["measured_on"]}; for other pictures: siamese_calibrate'
 
     def __repr__(self): return '; '.join(filter(None, [self.verdict(), self.evidence()]))
 
     def _repr_png_(self):
         imgs,names = [small_copy(o) for o in self.images],[tail_of_name(o, 28) for o in self.images]
-        said = '\n'.join(filter(None, [self.verdict().replace(': ', '\n', 1), self.evidence()]))
+        lines = [*self.verdict().split(': ', 1), *self.evidence().split('; ')]
+        said = '\n'.join(fill(o, 60) for o in lines)
         return png(show_images(imgs, names, ncols=2, size=2, colors=[SAME if self['same'] else DIFFERENT]*2), said)
 
 # %% ../../nbs/further/compare.ipynb #2831b175
