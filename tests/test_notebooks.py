@@ -110,11 +110,12 @@ def test_lab_saves_when_told_to():
     from jupyterlab_server.settings_utils import get_settings
     schemas = Path(sys.prefix)/'share/jupyter/lab/schemas'
     if not schemas.exists(): pytest.skip('JupyterLab keeps its settings elsewhere')
-    lab = root/'tools/lab/labconfig'
-    name = '@jupyterlab/docmanager-extension:plugin'
-    overrides = json.loads((lab/'default_setting_overrides.json').read_text())
-    found,_ = get_settings('', str(schemas), str(root/'no-settings'), name, overrides)
-    assert found['schema']['properties']['autosave']['default'] is False
+    overrides = json.loads((root/'tools/lab/labconfig/default_setting_overrides.json').read_text())
+    for name,values in overrides.items():
+        found,_ = get_settings('', str(schemas), str(root/'no-settings'), name, overrides)
+        assert {k:found['schema']['properties'][k]['default'] for k in values}==values
+        assert all('description' in found['schema']['properties'][k] for k in values) # JupyterLab knows it
+    assert overrides['@jupyterlab/docmanager-extension:plugin']=={'autosave':False}
 
 PIXEL = base64.b64encode(b'\x89PNG not really').decode()
 SHOWN = [dict(output_type='stream', name='stdout', text='epoch 1\nepoch 2\n'),

@@ -42,7 +42,7 @@ c = get_config() # noqa: F821
 warnings.filterwarnings('ignore', 'Overriding existing pre_save_hook') # each extension of the server reads this file
 c.ContentsManager.pre_save_hook = clean
 c.ServerApp.contents_manager_class = Notebooks
-lab = str(Path(__file__).with_name('lab').resolve()) # JupyterLab's settings, among them: no autosave
+lab = str(Path(__file__).with_name('lab').resolve()) # JupyterLab's settings: no autosave, no news, no check for updates
 if lab not in os.environ.get('JUPYTER_CONFIG_PATH', ''): os.environ['JUPYTER_CONFIG_PATH'] = os.pathsep.join(filter(None, [lab, os.environ.get('JUPYTER_CONFIG_PATH')]))
 c.ServerApp.allow_root = getattr(os, 'geteuid', lambda: 1)()==0 # in a container there is nobody else
 c.LabApp.default_url = '/lab/tree/nbs/index.ipynb'
