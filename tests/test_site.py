@@ -103,3 +103,20 @@ def test_every_page_has_a_card(tmp_path):
         assert card.size==(1200, 630)
         red = (np.asarray(card.convert('RGB'))==(255, 0, 0)).all(-1).sum()
     assert red>60_000 # the figure that is no strip, large
+
+def test_the_address_is_one_setting(monkeypatch):
+    "While it is a placeholder nothing links to it; once it is set, `python tools/nav.py` writes it wherever it is needed"
+    import nav,readme as tool
+    from types import SimpleNamespace as Setting
+    new = Setting(git_url='https://github.com/me/mine', branch='dev', nbs_path=nav.cfg.nbs_path, doc_host='https://me.github.io', doc_baseurl='/mine')
+    text = (root/'nbs/_quarto.yml').read_text(encoding='utf-8')+''.join(o.read_text(encoding='utf-8') for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
+    old = nav.cfg.git_url.removeprefix('https://github.com/')
+    assert nav.addressed(text)==text and old in text
+    monkeypatch.setattr(nav, 'cfg', new)
+    assert old not in nav.addressed(text) and 'https://raw.githubusercontent.com/me/mine/dev/graphs' in nav.addressed(text)
+    assert 'github/me/mine/blob/dev/nbs/story.ipynb' in nav.badges('story.ipynb')
+    words = 'as [`fit`](https://me.github.io/mine/fit.html#fit) does, and [this](nbs/story.ipynb)'
+    assert tool.unplaced(words, new)==words
+    new.git_url = 'https://github.com/example/mine'
+    assert tool.unplaced(words, new)=='as `fit` does, and [this](nbs/story.ipynb)'
+    assert 'example.github.io' not in (root/'README.md').read_text(encoding='utf-8')

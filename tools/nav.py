@@ -22,8 +22,10 @@ def where(path):
         steps = [f'{word} [{chapters[i][0]}]({os.path.relpath(hrefs[i], at)})' for i,word in ((k-1, 'before:'), (k+1, 'next:')) if 0 <= i < len(hrefs)]
         return ' · '.join([f'**{title}**, {k+1} of {len(hrefs)}', *steps])
 
+def owner(): return cfg.git_url.rstrip('/').removeprefix('https://github.com/') # and name
+
 def badges(path):
-    at = f'{cfg.user}/{cfg.repo}/blob/{cfg.branch}/{cfg.nbs_path.name}/{path}'
+    at = f'{owner()}/blob/{cfg.branch}/{cfg.nbs_path.name}/{path}'
     return (f'[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{at}) '
             f'[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/{at})')
 
@@ -37,6 +39,11 @@ if not find_spec('{cfg.lib_name}'):
 def cell(kind, cid, src):
     new = dict(cell_type=kind, id=cid, metadata={}, source=src.splitlines(True))
     return new if kind=='markdown' else {**new, 'execution_count':None, 'outputs':[]}
+
+def addressed(text):
+    "The repository's address where a text has it: the measured tables that a notebook reads from there on Colab, the site's link"
+    text = re.sub(r'(https://raw\.githubusercontent\.com/)[\w.-]+/[\w.-]+/[\w.-]+(/graphs)', rf'\g<1>{owner()}/{cfg.branch}\2', text)
+    return re.sub(r'(text: GitHub, href: ")[^"]*', rf'\g<1>{cfg.git_url}', text)
 
 def write(fn):
     "Write the cells, or write them anew"
@@ -57,8 +64,11 @@ def write(fn):
     new = [cell('markdown', 'where-'+stem, line)]
     if not placeholder: new += [cell('markdown', 'badges', badges(path)), cell('code', 'install', install)]
     nb['cells'] = [keep[0], *new, *keep[1:]]
+    for c in nb['cells']: c['source'] = [addressed(o) for o in c['source']]
     out = json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True)+'\n'
     if out!=text: fn.write_text(out, encoding='utf-8')
 
 if __name__=='__main__':
+    site = cfg.nbs_path/'_quarto.yml'
+    site.write_text(addressed(site.read_text(encoding='utf-8')), encoding='utf-8')
     for fn in sorted(o for o in cfg.nbs_path.rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts and o.name!='index.ipynb'): write(fn)
