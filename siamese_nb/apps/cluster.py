@@ -6,7 +6,7 @@
 __all__ = ['embed_cluster']
 
 # %% ../../nbs/engineering/cluster.ipynb #439de3e2
-import io,json,logging,os,tempfile,time
+import io,json,logging,os,socket,tempfile,time
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -208,18 +208,30 @@ class Commits:
         self.took = self.last-start
 
 # %% ../../nbs/engineering/cluster.ipynb #a1a0882e
+def knock(
+    address:str # host:port or ray://host:port; of others nothing can be said
+):
+    "OSError, one line, if nobody listens there: Ray itself would ask again for many minutes."
+    host,_,port = address.removeprefix('ray://').rpartition(':')
+    if not host or not port.isdigit(): return
+    try: socket.create_connection((host.strip('[]'), int(port)), 10).close()
+    except (OSError, OverflowError) as e: raise OSError(
+        f"no Ray cluster at {printable(address)} ({printable(getattr(e, 'strerror', None) or e)}): start one with ray start --head") from None
+
 def start_ray(
     address:str=None # of a cluster; 'auto' finds one; None: this machine alone
 ): # the module ray
     "Join a cluster, or make one of this machine."
     missing = [o for o in ('ray', 'lance') if not find_spec(o)]
     if missing: raise ImportError("--engine ray needs Ray and Lance: pip install 'siamese_nb[cluster]'")
+    address,quiet = address or os.environ.get('RAY_ADDRESS'),dict(log_to_driver=False, logging_level='ERROR')
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0') # it would tell its makers
     os.environ.setdefault('RAY_agent_register_timeout_ms', '120000') # a busy machine starts slowly
+    if address: os.environ.update(RAY_NUM_REDIS_GET_RETRIES='1', RAY_BACKEND_LOG_LEVEL='fatal') # who listens and is no Ray is asked once, and quietly
     import ray,ray.data
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     if ray.is_initialized(): return ray
-    address,quiet = address or os.environ.get('RAY_ADDRESS'),dict(log_to_driver=False, logging_level='ERROR')
+    if address: knock(address)
     how = dict(address=address) if address else dict(num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20)
     for tries in (2, 1, 0):
         try:
