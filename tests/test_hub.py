@@ -115,3 +115,9 @@ def test_results_and_no_pickle(hub):
     assert hub.said[6]=='hf://user/second' and sorted(files)==['README.md', 'model.safetensors', 'results.json'] and json.loads(files['results.json'])['seed']==3
     assert '10.00% (95 % interval 5.00% to 20.00%)' in card and 'few\\_pairs' in card and 'No image of a test class' in card
     assert files['model.safetensors'][8:9]==b'{' # JSON begins: safetensors, no pickle
+
+def test_nobody_there(tmp_path):
+    "No connection: one line in the shell, without the client's own about every retry"
+    env = {**os.environ, 'HF_ENDPOINT':'http://127.0.0.1:9', 'HF_HOME':str(tmp_path), 'HF_HUB_DISABLE_TELEMETRY':'1', 'NO_PROXY':'127.0.0.1', 'PYTHONPATH':str(root)}
+    r = subprocess.run([sys.executable, '-m', 'siamese_nb', 'compare', 'hf://user/name', 'a.png', 'b.png'], capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert r.returncode==2 and r.stderr.count('\n')==1 and 'cannot get hf://user/name' in r.stderr and not r.stdout, r.stderr

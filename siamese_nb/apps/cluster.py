@@ -227,7 +227,8 @@ def start_ray(
     address,quiet = address or os.environ.get('RAY_ADDRESS'),dict(log_to_driver=False, logging_level='ERROR')
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0') # it would tell its makers
     os.environ.setdefault('RAY_agent_register_timeout_ms', '120000') # a busy machine starts slowly
-    if address: os.environ.update(RAY_NUM_REDIS_GET_RETRIES='1', RAY_BACKEND_LOG_LEVEL='fatal') # who listens and is no Ray is asked once, and quietly
+    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal') # what goes wrong is said once, by us
+    if address: os.environ.setdefault('RAY_NUM_REDIS_GET_RETRIES', '1') # who listens and is no Ray is asked once
     import ray,ray.data
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     if ray.is_initialized(): return ray

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from fastcore.basics import patch
 from ..core import printable,quoted,read_bytes
+from ..data.tables import quiet_hub
 from .calibrate import Matcher,load # noqa: F401 (`siamese_nb.load` is this one)
 
 # %% ../../nbs/engineering/hub.ipynb #ba0a6bc6
@@ -82,9 +83,10 @@ def push(self:Matcher,
         (Path(tmp)/'README.md').write_text(model_card(self, results, name), encoding='utf-8')
         if results: (Path(tmp)/'results.json').write_text(json.dumps(results, indent=1), encoding='utf-8')
         try:
-            api = HfApi(token=token)
-            api.create_repo(name, private=private, exist_ok=True)
-            api.upload_folder(repo_id=name, folder_path=tmp, commit_message='A model of siamese_nb')
+            with quiet_hub():
+                api = HfApi(token=token)
+                api.create_repo(name, private=private, exist_ok=True)
+                api.upload_folder(repo_id=name, folder_path=tmp, commit_message='A model of siamese_nb')
         except Exception as e:
             said = printable(' '.join(str(e).split())[:200] or type(e).__name__)
             raise OSError(f'cannot put {name} on the Hub ({said}): check name and connection, and log in with `hf auth login`') from None

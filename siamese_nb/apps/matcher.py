@@ -18,6 +18,7 @@ from ..core import *
 from ..core import check_target,skipped_line
 from ..plots import *
 from ..data.images import is_path,one_image
+from ..data.tables import quiet_hub
 from ..model import *
 from ..nets.devices import *
 from ..nets.runtime import *
@@ -89,7 +90,8 @@ def from_hub(
     "Fetch a model from the Hugging Face Hub; OSError, one line, if that fails."
     if not find_spec('huggingface_hub'): raise ImportError("hf:// needs the huggingface_hub package: pip install 'siamese_nb[hub]'")
     from huggingface_hub import hf_hub_download
-    try: return Path(hf_hub_download(name, 'model.safetensors'))
+    try:
+        with quiet_hub(): return Path(hf_hub_download(name, 'model.safetensors'))
     except Exception as e:
         why = str(e).strip().split('\n')[0][:150]
         raise OSError(f'cannot get hf://{printable(name)} ({printable(why)}): check the name and the connection') from None

@@ -6,7 +6,8 @@
 __all__ = ['get_table', 'save_split', 'read_split']
 
 # %% ../../nbs/engineering/tables.ipynb #bac4fc6d
-import json,os
+import json,logging,os
+from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import normalize
 
@@ -226,13 +227,23 @@ def from_dataset(cls:Items,
             rows.append((n, file, str(names[row[lab]] if names else row[lab]), part if known else '', ''))
     return make_items(rows, root, root)
 
+@contextmanager
+def quiet_hub():
+    "The Hub's client reports every retry; what went wrong is said once, at the end."
+    log = logging.getLogger('huggingface_hub')
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try: yield
+    finally: log.setLevel(before)
+
 def get_hub(
     name:str # of a data set, as in user/name
 )->Items:
     "A data set of the Hugging Face Hub, or a folder that `datasets` can load."
     try: from datasets import load_dataset
     except ImportError: raise ValueError(f"hf://{printable(name)} needs datasets: pip install 'siamese_nb[datasets]'") from None
-    try: data = load_dataset(name)
+    try:
+        with quiet_hub(): data = load_dataset(name)
     except Exception as e: raise OSError(f"hf://{printable(name)} could not be loaded: {printable(' '.join(str(e).split()))[:300]}") from None
     return Items.from_dataset(data, name.replace('/', '_'))
 
