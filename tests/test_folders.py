@@ -100,3 +100,26 @@ def test_notes_when_parts_are_taken_for_classes(tmp_path):
     for c in ('train','test'):
         for i in range(6): image(tmp_path/c/f'{i}.png', (len(c),i*9,0))
     assert 'parts of a split' in get_folder(tmp_path).notes[0]
+
+def test_caltech101_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
+    "An archive that is not the real one fails torchvision's checksum and leaves nothing behind; with the check satisfied it is where the next call looks"
+    import shutil,tarfile,zipfile
+    from pathlib import Path
+    from torchvision.datasets import utils
+    from siamese_nb.data.datasets import download_caltech101,find_caltech101
+    small = tmp_path/'101_ObjectCategories'
+    for name in ('BACKGROUND_Google', 'Faces', 'accordion'):
+        (small/name).mkdir(parents=True)
+        Image.new('L', (8, 8)).save(small/name/'image_0001.jpg')
+    with tarfile.open(tmp_path/'101.tar.gz', 'w:gz') as t: t.add(small, small.name)
+    with zipfile.ZipFile(tmp_path/'archive.zip', 'w') as z: z.write(tmp_path/'101.tar.gz', 'caltech-101/101_ObjectCategories.tar.gz')
+    monkeypatch.setattr(utils, '_urlretrieve', lambda url, file, **kwargs: shutil.copy(tmp_path/'archive.zip', file))
+    monkeypatch.setattr(utils, '_get_redirect_url', lambda url, **kwargs: url)
+    data = tmp_path/'data'
+    with pytest.raises(OSError, match='could not be downloaded to .*unpack https') as e: download_caltech101(data)
+    assert '\n' not in str(e.value) and not list(data.iterdir())
+    monkeypatch.setattr(utils, 'check_integrity', lambda file, md5=None: Path(file).is_file())
+    got = download_caltech101(data)
+    assert got==data/'caltech101/101_ObjectCategories' and sorted(p.name for p in got.iterdir())==['BACKGROUND_Google', 'Faces', 'accordion']
+    assert find_caltech101(data)==find_caltech101(got)==got
+    assert [p.name for p in data.iterdir()]==['caltech101'] # nothing else is left behind
