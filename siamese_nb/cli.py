@@ -164,6 +164,7 @@ def error_line(
 )->str: # in one line that can be printed
     "The message of an error, the way a command says it"
     if isinstance(e, MemoryError): return 'not enough memory: close other programs, or give fewer or smaller images'
+    if isinstance(e, OSError) and e.errno==28 and not e.filename: return 'no space left for the output: make room, or send it elsewhere'
     if isinstance(e, RuntimeError): return 'there is no home folder to look in: set HOME, or give whole paths'
     said = f'{_plain(e.filename)}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else str(e) or type(e).__name__
     return _plain(' '.join(said.split()))
@@ -208,6 +209,10 @@ def load_command(
     return getattr(import_module(f'siamese_nb.{MODULES[name]}'), name)
 
 # %% ../nbs/engineering/cli.ipynb #283a0f71
+def _here():
+    try: os.getcwd()
+    except FileNotFoundError: raise FileNotFoundError('the current folder is gone: change to one that is there') from None
+
 def start(
     name:str, # of the command
     words:list|None=None # of the command line; None: `sys.argv`
@@ -215,6 +220,7 @@ def start(
     "Do what a command line says, and end with its status"
     _streams()
     try:
+        _here()
         doc,params = command_doc(name)
         parser = make_parser(name, doc, params, EXAMPLES.get(name, ''))
         placed,named = parse(parser, params, sys.argv[1:] if words is None else words)

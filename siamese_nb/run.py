@@ -6,7 +6,7 @@
 __all__ = ['Learned', 'learn', 'siamese_run', 'remake_report']
 
 # %% ../nbs/engineering/run.ipynb #d93edeeb
-import platform,time
+import os,platform,time
 from collections import Counter
 from dataclasses import dataclass,replace
 from hashlib import blake2b
@@ -53,7 +53,7 @@ from .report.curves import *
 from .report.curves import READINGS,read_curves
 from .report.figures import save_graphs
 from .report.files import *
-from .report.files import RunFiles,begin,check_owner,check_room,data_identity,full_disk_named,only_run,publish
+from .report.files import RunFiles,begin,check_apart,check_owner,check_room,data_identity,full_disk_named,only_run,publish
 from .report.page import *
 from .report.page import repeat_command,results_table
 
@@ -108,7 +108,8 @@ def _check_numbers(job:Job):
     _one_of('same_is', job.same_is, 0, 1)
     _one_of('finetune', job.finetune, None, 'none', 'last', 'all')
     if job.epochs is not None and job.epochs<1: raise ValueError(f'epochs is {job.epochs}: give 1 or more')
-    if job.workers<0: raise ValueError(f'workers is {job.workers}: give 0 or more')
+    most = max(32, 4*(os.cpu_count() or 1))
+    if not 0<=job.workers<=most: raise ValueError(f'workers is {job.workers}: give 0 to {most}')
     if not 0<=job.seed<2**32: raise ValueError(f'seed is {job.seed}: give a number from 0 to {2**32-1}')
     if job.same_is and not job.pairs: raise ValueError('same_is says what y means in a table of pairs: give --pairs as well')
     if job.device: get_device(job.device)
@@ -440,8 +441,9 @@ def siamese_run(
     job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune, log_with)
     job.check()
     identity = data_identity(items.name, None if data in ('digits', 'caltech101') else items.root, zip(items.paths, items.labels))
-    check_owner(files, identity, job.data)
     for o in (files.weights, files.graphs): check_room(o)
+    check_apart(files, items)
+    check_owner(files, identity, job.data)
     bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
     again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is, finetune=finetune, recipe=recipe)
     with full_disk_named(files.out),only_run(files): results = run_job(job, items, bb, dict(identity=identity), again)

@@ -92,3 +92,48 @@ def test_plain_text(call):
 def test_errors(call, place, name, args, words):
     one_line(call(name, *args), *words)
     assert not (place/'never.npz').exists()
+
+def test_places_that_cannot_be(call, place):
+    "Said before any picture is read"
+    one_line(call('siamese_audit', 'pics', '--model', 'model', '--out', 'model/model.safetensors'), 'no folder', '--out')
+    one_line(call('siamese_audit', 'pics', '--model', 'model', '--out', 'x'*300), '--out')
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        (place/'kinds'/'ab'[i%2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(place/'kinds'/'ab'[i%2]/f'{i}.png')
+    one_line(call('siamese_run', 'kinds', '--out', 'o\0x'), 'null', '--out')
+    one_line(call('siamese_run', 'kinds', '--out', 'kinds'), 'lies among the images of', '--out')
+    one_line(call('siamese_run', 'kinds', '--out', 'kinds/a/runs'), 'lies among the images of', '--out')
+    one_line(call('siamese_run', 'kinds', '--backbone', 'tiny', '--workers', '100000'), 'workers is 100000', 'give 0 to')
+    one_line(call('siamese_compare', 'model', 'https://host/a.png', 'pics/a.png'), 'addresses are not opened')
+    assert not (place/'kinds'/'graphs').exists() and not (place/'kinds'/'a'/'runs').exists()
+
+def test_too_few_or_too_many_numbers_are_said_before_anything_is_embedded(call, monkeypatch):
+    from siamese_nb.apps import matcher
+    pytest.importorskip('lance')
+    def never(*a): raise AssertionError('it embedded')
+    monkeypatch.setattr(matcher, 'indexed', never)
+    for dim in (1, 128, 999): one_line(call('siamese_embed', 'model', 'pics', 'never.lance', '--dim', str(dim)), f'dim is {dim}', '2 to 127')
+
+def shell(line, place, **env):
+    "A line for bash; siamese_* are the entry points of this checkout"
+    names = ('siamese_compare', 'siamese_search', 'siamese_embed', 'siamese_run')
+    made = ''.join(f'{n}() {{ "{sys.executable}" -m siamese_nb {n[8:]} "$@"; }}; ' for n in names)
+    env = {**os.environ, 'PYTHONPATH':os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]), **env}
+    return subprocess.run(['bash', '-c', made+line], capture_output=True, text=True, env={k:v for k,v in env.items() if v is not None}, cwd=place)
+
+@pytest.mark.skipif(os.name=='nt', reason='bash')
+def test_odd_shells(place):
+    "A reader that has had enough, a full disk, an ASCII terminal, no home, a folder that is gone"
+    search = 'siamese_search model pics/a.png pics -k 4'
+    r = shell(f'{search} | head -1; echo ${{PIPESTATUS[0]}}; {search} >&-; echo $?', place)
+    assert r.stdout.split()[-2] in ('0', '1') and r.stdout.split()[-1]=='0' and 'Traceback' not in r.stderr
+    if os.path.exists('/dev/full'):
+        r = shell(f'{search} > /dev/full', place)
+        assert r.returncode==2 and 'no space left for the output' in r.stderr and 'Traceback' not in r.stderr
+    r = shell(search, place, PYTHONIOENCODING='ascii', LC_ALL='C')
+    assert r.returncode==0 and r.stdout.count('\n')==3 and r.stdout.isascii()
+    r = shell('siamese_compare model pics/a.png "~nouser/x.png"', place, HOME=None)
+    assert r.returncode==2 and r.stderr.count('\n')==1 and '~nouser/x.png' in r.stderr
+    r = shell('mkdir gone; cd gone; rmdir ../gone; siamese_compare ../model ../pics/a.png ../pics/a.png', place)
+    assert r.returncode==2 and r.stderr.count('\n')==1 and 'current folder is gone' in r.stderr

@@ -173,3 +173,9 @@ def test_a_cohort_goes_along(tmp_path):
     x = torch.rand(3, 512)
     with torch.no_grad(): assert torch.equal(back.head(x), head(x))
     assert meta['head']['images']==20 and meta['dim']==8
+def test_the_same_content_makes_the_same_bytes(tmp_path):
+    "Facts lie in the order of their names, whatever order the writer below would give them"
+    from siamese_nb.nets.sealed import read_sealed,save_sealed
+    facts = {c:c*3 for c in 'zyxwvu'}|{'ü':'"digest":"'+'0'*64+'"'}
+    files = [save_sealed(tmp_path/f'{i}.safetensors', dict(b=torch.ones(3), a=torch.zeros(2, 2)), facts, 'test').read_bytes() for i in range(8)]
+    assert len(set(files))==1 and read_sealed(tmp_path/'0.safetensors', 'test')[1]==facts

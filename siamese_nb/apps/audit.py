@@ -16,6 +16,7 @@ from ..data.copies import near_duplicates
 from ..evaluation.nearest import nearest
 from .matcher import Matcher,indexed,load
 from .search import small_copy
+from ..report.files import check_room
 
 # %% ../../nbs/further/audit.ipynb #a59d3adb
 def neighbour_votes(
@@ -219,6 +220,7 @@ def siamese_audit(
 )->Audit:
     "What is wrong in a folder of images: labels in doubt, outliers, copies, classes that are hard to tell apart"
     if not Path(folder).expanduser().is_dir(): raise FileNotFoundError(f'no folder at {printable(folder)}: give a folder of images')
+    if out: check_room(Path(out).expanduser(), 1e6)
     a = audit_folder(load(model, backbone_weights=backbone_weights), folder, 'siamese_audit')
     page = write_audit(a, out) if out else None
     print(_text(a) if not json else _json(a))

@@ -17,7 +17,7 @@ from ..data.images import MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,image_ex
 from ..nets.runtime import faster
 from .search import Pictures
 from .matcher import load,model_file
-from .small import Fewer,fit_fewer,with_fewer
+from .small import Fewer,check_dim,fit_fewer,with_fewer
 from .vector_search import renew_index
 from .vectors import check_out,is_lance,vector_facts,vector_schema,vector_table
 
@@ -267,6 +267,7 @@ def of_size(
     there = with_fewer(m, out)
     if is_lance(out) and dim and there.dim!=dim: raise ValueError(f'{printable(out)} has vectors of {there.dim} numbers: leave out --dim, or give another name')
     if is_lance(out) or not dim: return there
+    check_dim(m, dim)
     some = [names[i] for i in np.unique(np.linspace(0, len(names)-1, SAMPLE).astype(int))]
     m = fit_fewer(m, m.embed_some(Shard(some, read, {}, m.net.transform), progress=False)[0], dim)
     out.mkdir(parents=True, exist_ok=True)

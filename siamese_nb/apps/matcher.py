@@ -342,8 +342,11 @@ def siamese_embed(
         said = embed_cluster(model, source, out, address, dim, backbone_weights)
         print(f"{said['n']:,} images: {said['new']:,} rows written, {said['gone']:,} out of date, {said['bad']:,} cannot be read: {printable(out)}")
         return Path(out)
-    out = check_out(out)
-    ix = indexed(load(model, backbone_weights=backbone_weights), source, 'siamese_embed')
+    out,m = check_out(out),load(model, backbone_weights=backbone_weights)
+    if dim:
+        from siamese_nb.apps.small import check_dim
+        check_dim(m, dim)
+    ix = indexed(m, source, 'siamese_embed')
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
     else:
         if dim:

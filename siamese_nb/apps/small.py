@@ -73,6 +73,13 @@ class Fewer:
         "Keep the directions beside the vectors."
         save_sealed(Path(folder)/'fewer.safetensors', dict(w=torch.from_numpy(self.w)), dict(threshold=self.threshold), KIND)
 
+def check_dim(
+    model, # a Matcher
+    k:int # numbers wanted
+):
+    "ValueError, one line, before anything is embedded."
+    if not 1<k<model.dim: raise ValueError(f'dim is {k}: give 2 to {model.dim-1}')
+
 def fit_fewer(
     model, # a Matcher
     e:np.ndarray, # its embeddings of a sample, (n, dim)
@@ -80,7 +87,7 @@ def fit_fewer(
 )->Fewer:
     "Find directions in a sample."
     e = e[np.isfinite(e).all(1)]
-    if not 1<k<model.dim: raise ValueError(f'dim is {k}: give 2 to {model.dim-1}')
+    check_dim(model, k)
     if len(e)<2*k: raise ValueError(f'{k} numbers need {2*k} pictures or more to be found in, here are {len(e)}: give a smaller --dim, or none')
     w = directions(e, k)
     return Fewer(model, w, threshold_of(e, project(e, w), model.threshold))

@@ -6,7 +6,7 @@
 __all__ = ['Transform', 'read_file', 'read_image', 'ItemViews']
 
 # %% ../../nbs/engineering/images.ipynb #05c85101
-import ctypes,logging,os,stat,struct,sys,threading,warnings
+import ctypes,logging,os,re,stat,struct,sys,threading,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -186,7 +186,7 @@ def why_not(
 )->tuple: # a few words on one line, and whether another try may succeed
     "What a reader failed of."
     if isinstance(e, MemoryError): return 'not enough memory',True
-    if isinstance(e, FileNotFoundError): return 'no such file, check the path',True
+    if isinstance(e, FileNotFoundError): return ('addresses are not opened, save the picture first' if re.match('https?:/', str(e.filename)) else 'no such file, check the path'),True
     if isinstance(e, OSError) and e.errno: return printable(e.strerror),True
     text = ' '.join(str(e).split()) or type(e).__name__
     return printable(text)[:200],isinstance(e, ModuleNotFoundError) or 'out of memory' in text

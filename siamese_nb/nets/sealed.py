@@ -32,6 +32,15 @@ def seal(
     return h.hexdigest().encode()
 
 # %% ../../nbs/engineering/sealed.ipynb #0b973f11
+def _in_order(data:bytes)->tuple[bytes, memoryview]:
+    "Header and numbers of a safetensors file, its facts by name: the same content makes the same bytes"
+    n = int.from_bytes(data[:8], 'little')
+    table = json.loads(data[8:8 + n])
+    table['__metadata__'] = dict(sorted(table['__metadata__'].items()))
+    text = json.dumps(table, separators=(',', ':'), ensure_ascii=False).encode()
+    text += b' '*(-len(text) % 8)
+    return len(text).to_bytes(8, 'little') + text,memoryview(data)[8 + n:]
+
 def save_sealed(
     file:str|Path, # to be replaced
     tensors:dict, # name -> tensor
@@ -44,11 +53,13 @@ def save_sealed(
     except (TypeError, ValueError) as e: raise ValueError(f'{printable(file)} cannot be written: {e}') from e
     meta = dict(format=kind, format_version=str(version), facts=text, digest=_ZEROS.decode())
     data = tensors_to_bytes({k:v.detach().cpu().contiguous() for k,v in tensors.items()}, meta)
-    at = data.index(b'"digest":"' + _ZEROS + b'"') + len(b'"digest":"')
-    digest = seal(data)
+    head,body = _in_order(data)
+    h = blake2b(head, digest_size=32)
+    h.update(body)
+    head = head.replace(b'"digest":"' + _ZEROS + b'"', b'"digest":"' + h.hexdigest().encode() + b'"', 1)
     try:
         with atomic_write(file) as tmp, open(tmp, 'wb') as f:
-            for part in (data[:at], digest, memoryview(data)[at + 64:]): f.write(part)
+            for part in (head, body): f.write(part)
     except OSError as e:
         why = e.strerror or str(e)
         raise OSError(f'cannot write {printable(file)} ({why}): make room there, or choose another folder') from e

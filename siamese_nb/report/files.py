@@ -34,14 +34,28 @@ def check_room(
     need:float=50e6 # bytes that a run takes, about
 ):
     "OSError, one line, unless a run can write there."
-    there = next(o for o in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(o))
     cure = 'give another folder as --out'
+    try: os.lstat(folder)
+    except (FileNotFoundError, NotADirectoryError): pass
+    except (OSError, ValueError) as e: # too long a name, a NUL in it
+        raise OSError(f'cannot write to {quoted(str(folder))} ({(getattr(e, "strerror", None) or str(e)).lower()}): {cure}') from None
+    there = next(o for o in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(o))
     if not there.is_dir(): raise OSError(f'cannot write to {printable(there)}, which is no folder: {cure}')
     try:
         with tempfile.TemporaryFile(dir=there) as f: f.write(b'x')
     except OSError as e: raise OSError(f'cannot write to {printable(there)} ({(e.strerror or "no").lower()}): {cure}') from None
     if (free := shutil.disk_usage(there).free) < need: raise OSError(
         f'{free/1e6:.0f} MB free at {printable(there)}, a run needs about {need/1e6:.0f}: free some, or {cure}')
+
+def check_apart(
+    files:RunFiles, # where a run writes
+    items # table of images, perhaps in a folder
+):
+    "ValueError, one line, if the run's pictures would lie among the images, where the next run took them for a class."
+    root = getattr(items, 'root', None)
+    if root is None or not Path(root).is_dir(): return
+    inside = Path(root).resolve() in (out := files.out.resolve(), *out.parents)
+    if inside: raise ValueError(f'{printable(files.out)} lies among the images of {printable(root)}: give a folder outside as --out')
 
 @contextmanager
 def full_disk_named(
