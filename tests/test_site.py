@@ -1,5 +1,5 @@
 "The site: what is done to its pages and styles after they are rendered, by `make docs` and by Quarto's own call."
-import sys
+import shutil,subprocess,sys
 from pathlib import Path
 import numpy as np
 import pytest
@@ -120,3 +120,12 @@ def test_the_address_is_one_setting(monkeypatch):
     new.git_url = 'https://github.com/example/mine'
     assert tool.unplaced(words, new)=='as `fit` does, and [this](nbs/story.ipynb)'
     assert 'example.github.io' not in (root/'README.md').read_text(encoding='utf-8')
+
+def test_a_checkout_below_a_hidden_folder_is_named(tmp_path):
+    "nbdev finds no notebook there: one line, no traceback"
+    here = tmp_path/'.hidden'/'project'
+    here.mkdir(parents=True)
+    shutil.copy(root/'settings.ini', here)
+    for name in ('tools', 'nbs'): shutil.copytree(root/name, here/name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints', '*.png'))
+    r = subprocess.run([sys.executable, 'tools/docs.py'], cwd=here, capture_output=True, text=True)
+    assert r.returncode and r.stderr.count('\n')==1 and 'begins with a dot' in r.stderr and 'move the checkout' in r.stderr, r.stderr[-2000:]

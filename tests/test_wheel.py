@@ -1,5 +1,5 @@
 "What `pip install` brings: a wheel with the general model, which works outside a clone"
-import os,shutil,subprocess,sys,zipfile
+import os,re,shutil,subprocess,sys,tarfile,zipfile
 from pathlib import Path
 import numpy as np
 import pytest
@@ -32,6 +32,8 @@ def test_contents(unpacked):
     assert {o.name.split('-')[0] for o in site.iterdir()}=={'siamese_nb'}
     commands = next(site.glob('*.dist-info/entry_points.txt')).read_text()
     assert all(f'siamese_{o} = siamese_nb.cli:siamese_{o}' in commands for o in ('run', 'compare', 'search', 'embed', 'audit', 'calibrate'))
+    said = next(site.glob('*.dist-info/METADATA')).read_text()
+    assert 'general model' in said and not re.findall(r'\]\((?!https?://|#)[^)]*\)', said) # no link into a repository that is not there
 
 def test_three_lines(unpacked, tmp_path):
     "Elsewhere, with nothing but the wheel on the path"
@@ -43,3 +45,12 @@ def test_three_lines(unpacked, tmp_path):
     assert r.returncode==0, r.stderr[-2000:]
     said,where = r.stdout.splitlines()
     assert "as Caltech-101's folders draw the line" in said and 'siamese_calibrate' in said and where.startswith(str(unpacked[1]))
+
+def test_source_distribution(unpacked, tmp_path):
+    "Holds the general model and all that a wheel is built from"
+    for name in ('setup.py', 'settings.ini', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'README.md'): shutil.copy(ROOT/name, tmp_path)
+    shutil.copytree(ROOT/'siamese_nb', tmp_path/'siamese_nb', ignore=shutil.ignore_patterns('__pycache__'))
+    r = subprocess.run([sys.executable, '-c', 'from setuptools import build_meta; build_meta.build_sdist("dist")'], cwd=tmp_path, capture_output=True, text=True)
+    assert r.returncode==0, r.stderr[-2000:]
+    with tarfile.open(next((tmp_path/'dist').glob('*.tar.gz'))) as z: names = {n.split('/', 1)[1] for n in z.getnames() if '/' in n}
+    assert {'setup.py', 'settings.ini', 'README.md', 'LICENSE', 'siamese_nb/general/model.safetensors', 'siamese_nb/__init__.py'} <= names
