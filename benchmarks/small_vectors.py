@@ -67,7 +67,7 @@ def chosen(steps, data, seed):
     "The setting that the recipe chose for this draw"
     said = steps[(steps['data']==data) & (steps['seed']==seed) & (steps['step']=='recipe')]['setting'].iloc[0]
     plain = said.startswith('plain means')
-    return dict(plain=plain, shrinkage=.8 if plain else .9, share=float(re.search(r'names ([\d.]+)', said)[1]), scaled='normalised' in said)
+    return dict(plain=plain, shrinkage=.8 if plain else .9, share=float(re.search(r'names ([\d.]+)', said)[1]), power=float(m[1]) if (m := re.search(r'power ([\d.]+)', said)) else 0.)
 
 @torch.no_grad()
 def draws(data, items, x, head, general, seeds, steps):

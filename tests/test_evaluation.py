@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from siamese_nb.evaluation.caveats import caveats, looks_reversed
+from siamese_nb.evaluation.decision import calibrated
 from siamese_nb.evaluation.evaluate import evaluate, gain, metrics, summary, who_varies
 from siamese_nb.evaluation.intervals import accuracy_interval, paired_intervals
 from siamese_nb.evaluation.nearest import neighbours
@@ -136,3 +137,13 @@ def test_a_computed_embedding_is_not_read_as_a_training():
     for o in (row, row | dict(valid_accuracy=.98), row | dict(valid_auc=.7)):
         kind, why = read_curves([o], .125)
         assert kind=='computed' and not any(w in ' '.join([READINGS[kind], *why]) for w in ('poch', 'over-fitted', 'learned'))
+
+def test_a_strict_threshold_is_not_judged_by_its_own_pairs():
+    "It lies below every different pair of the sample, and still says that others would pass"
+    rng = np.random.default_rng(1)
+    y = np.repeat(np.arange(12), 5)
+    x = rng.normal(size=(12, 3))[y] + .4*rng.normal(size=(60, 3))
+    i, j = np.triu_indices(60, 1)
+    d, t = np.linalg.norm(x[i]-x[j], axis=1), (y[i]!=y[j]).astype(int)
+    r = calibrated(d, t, np.stack([y[i], y[j]], 1), .01)
+    assert (d[t==1] >= r['threshold']).all() and 0 < r['false_match'] < .1 and r['promised'] > .01

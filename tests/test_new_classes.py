@@ -5,7 +5,7 @@ from siamese_nb.data_split import disjoint_split
 from siamese_nb.evaluation.decision import cross_fit,deals_for
 from siamese_nb.model import Head
 from siamese_nb.nets.normalise import Scaled,scaled_by,usual
-from siamese_nb.training.new_classes import cohort_of,inverse_root,train_new_classes,whiten,within
+from siamese_nb.training.new_classes import cohort_of,inverse_root,to_choose_from,train_new_classes,whiten,within
 
 def clouds(n_classes, n=12, dim=6, seed=0):
     rng = np.random.default_rng(seed)
@@ -42,6 +42,7 @@ def test_power():
     whole,half = scaled_by(e, e, 3, 1., 1.)/e,scaled_by(e, e, 3, 1.)/e
     assert torch.equal(scaled_by(e, e, 3, 1., 0.), e) and torch.allclose(half**2, whole, rtol=1e-5)
     head = Head(4, 4, hidden=0).eval()
+    assert {o["power"] for o in to_choose_from(False, False)}=={0., .5, 1.} and {o["power"] for o in to_choose_from(False, False, "none")}=={0.}
     assert Scaled(head, e, 3).config['power']==.5
 
 def test_few_images_whiten_as_many_do():
@@ -59,9 +60,9 @@ def test_a_head_that_normalises_is_the_one_that_was_chosen():
     x = torch.from_numpy(np.where(crowded, .2*x + 3, x)).float()[:,None]
     split = disjoint_split([f'{c:02d}' for c in y])
     head,history,cut,chosen = train_new_classes(Head(16, 16, hidden=0), x, y, split, normalise='always')
-    assert chosen['scaled'] and cut.normalised and isinstance(head, Scaled)
+    assert chosen['power'] and cut.normalised and isinstance(head, Scaled)
     e = head(x[torch.from_numpy(split=='test')])
-    assert .5 < float(e.norm(dim=1).mean()) < 2 and len(head.cohort)==(split=='train').sum()
+    assert .5 < float(e.norm(dim=1).mean()) < 4 and head.config['power']==chosen['power'] and len(head.cohort)==(split=='train').sum()
     assert history[0]['valid_accuracy'] > .6
 
 def test_cohort():

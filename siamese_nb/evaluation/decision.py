@@ -182,6 +182,15 @@ def error_interval(
     return [float(lo),float(max(hi, none))]
 
 # %% ../../nbs/further/thresholds.ipynb #689a9825
+def at_share(
+    d:np.ndarray, # distances
+    y:np.ndarray, # 0 same, 1 different; one different pair at least
+    share:float # of the different pairs
+)->float: # a distance
+    "The threshold that so many of the different pairs fall below"
+    near = np.sort(np.asarray(d)[np.asarray(y)==1])
+    return float(near[min(int(share*len(near)), len(near)-1)])
+
 def strict_cut(
     d:np.ndarray, # distances
     y:np.ndarray, # 0 same, 1 different
@@ -190,9 +199,9 @@ def strict_cut(
 )->tuple: # threshold, false match rate that is promised with 95 % confidence, pairs that the sample is worth
     "The most generous threshold that promises the rate; where none does, the one that promises most"
     far = np.asarray(y)==1
-    near,n = np.sort(np.asarray(d)[far]),worth(np.asarray(d)[far], np.asarray(groups)[far])
+    n = worth(np.asarray(d)[far], np.asarray(groups)[far])
     k = max(allowed(n, rate), 0)
-    return float(near[int(k/n*len(near))]),promise(k, n),n
+    return at_share(d, y, k/n),promise(k, n),n
 
 # %% ../../nbs/further/thresholds.ipynb #1e573848
 @dataclass
@@ -238,10 +247,12 @@ def calibrated(
     "Threshold, probabilities and error rates of a small sample, no pair judging a threshold that it chose"
     d,y,groups = np.asarray(d, float),np.asarray(y),np.asarray(groups)
     check_sample(y, groups, of)
-    def choose(d, y): # a fold may be one-sided where pairs are given
-        return even_odds(d, y) if 0<(y==0).sum()<len(y) else threshold
     threshold,promised,n = (even_odds(d, y),None,None) if rate is None else strict_cut(d, y, groups, rate)
-    called = cross_called(d, y, groups, choose, seed=seed) if rate is None else d < threshold
+    share = (d[y==1] < threshold).mean()
+    def choose(d, y): # a fold may be one-sided where pairs are given
+        if not 0<(y==0).sum()<len(y): return threshold
+        return even_odds(d, y) if rate is None else at_share(d, y, share)
+    called = cross_called(d, y, groups, choose, seed=seed)
     wrong = called[y==1].mean(),(~called)[y==0].mean()
     return dict(threshold=threshold, ab=logistic(d, y), error_rate=float(np.mean(wrong)), error_ci95=error_interval(called, y, groups, seed),
                 false_match=float(wrong[0]), false_non_match=float(wrong[1]), promised=promised, worth=n)

@@ -90,8 +90,8 @@ def to_choose_from(
     "What cross-fitting may choose from; of equals, the first is taken"
     means = [dict(plain=False, shrinkage=.9), dict(plain=True, shrinkage=.8)] if two_means else [dict(plain=True, shrinkage=.9)]
     shares = (0., .3, .6) if names else (0.,)
-    scaled = dict(none=[False], auto=[False, True], always=[True])[normalise]
-    return [dict(**m, share=s, scaled=n) for m in means for s in shares for n in scaled]
+    powers = dict(none=[0.], auto=[0., .5, 1.], always=[.5, 1.])[normalise] # of the scale: nothing, its root, all of it
+    return [dict(**m, share=s, power=p) for m in means for s in shares for p in powers]
 
 # %% ../../nbs/further/new_classes.ipynb #14c2b82a
 COHORT = 400 # embeddings of training images that a model keeps to normalise distances
@@ -144,7 +144,7 @@ def fold_distances(
             q = e
             if o['share']: q = unit(torch.cat([e, o['share']*(roots[torch.cat([ask, some])] - CENTRE*roots[rows].mean(0))], 1))
             q,cohort = q[:len(ask)],q[len(ask):]
-            if o['scaled']: q = scaled_by(q, cohort, k, usual(cohort, k, owner))
+            if o['power']: q = scaled_by(q, cohort, k, usual(cohort, k, owner), o['power'])
             small = len(q)**2 < 4*len(pairs[0]) # each pair of images is asked for many times
             out.append(torch.cdist(q, q, compute_mode='donot_use_mm_for_euclid_dist')[pairs].numpy() if small else pair_distances(q, *pairs))
     return np.stack(out)
@@ -185,7 +185,7 @@ def choose_setting(
     best = [best_cut(o, t) for o in d]
     i = int(np.argmax([round(accuracy, 6) for _,accuracy in best]))
     table = [dict(o, accuracy=accuracy, eer=equal_error_rate(k, t), threshold=cut) for o,k,(cut,accuracy) in zip(options, d, best)]
-    return i,table,Cut(best[i][0], logistic(d[i], t), source, options[i]['scaled'])
+    return i,table,Cut(best[i][0], logistic(d[i], t), source, options[i]['power']>0)
 
 # %% ../../nbs/further/new_classes.ipynb #089b1e3e
 def pair_owners(
@@ -245,5 +245,5 @@ def head_for(
     if named is not None: best = NamedHead(best, len(named.bias)).name_with(named)
     whiten(best.requires_grad_(False).eval(), x[rows], owner, option['shrinkage'])
     if named is not None: best.names.share.fill_(option['share'])
-    if not option['scaled']: return best
-    return Scaled(best, best(x[some]), neighbourhood(len(some)), owner=owns).eval()
+    if not option['power']: return best
+    return Scaled(best, best(x[some]), neighbourhood(len(some)), owner=owns, power=option['power']).eval()
