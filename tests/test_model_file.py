@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.data.images import Transform
+from siamese_nb.nets.backbones import make_backbone, one_mean
 from siamese_nb.model import Backbone, Head, SiameseNet
 from siamese_nb.nets.heads import Heads, NamedHead
 from siamese_nb.nets.normalise import Scaled
@@ -179,3 +180,12 @@ def test_the_same_content_makes_the_same_bytes(tmp_path):
     facts = {c:c*3 for c in 'zyxwvu'}|{'ü':'"digest":"'+'0'*64+'"'}
     files = [save_sealed(tmp_path/f'{i}.safetensors', dict(b=torch.ones(3), a=torch.zeros(2, 2)), facts, 'test').read_bytes() for i in range(8)]
     assert len(set(files))==1 and read_sealed(tmp_path/'0.safetensors', 'test')[1]==facts
+
+def test_a_backbone_that_gave_up_the_other_kind_of_mean(tmp_path):
+    "Cross-fitting may choose plain means: the file that is written then opens again"
+    bb = make_backbone('efficientnet_lite0', pool='both')
+    assert (bb.dim, bb.pool)==(2560, 'both')
+    one_mean(bb)
+    file = save_model(tmp_path/'m.safetensors', SiameseNet(bb, Head(bb.plain, 8, hidden=0), Transform(bb.size)), dict(threshold=.5))
+    again, meta = load_model(file)
+    assert (again.backbone.dim, meta['pool'])==(1280, 'mean')

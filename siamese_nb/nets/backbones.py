@@ -294,7 +294,7 @@ def make_backbone(
     make = BACKBONES.get(name) or (lambda *args: timm_backbone(name, *args))
     bb = make(weights_file, pretrained)
     bb.why = f'{name} was asked for'
-    if pool == 'both': two_means(bb).pool = 'both'
+    if pool == 'both': two_means(bb)
     if weights_file or pretrained and name != 'tiny':
         bb.origin = tensor_hashes(bb)
         freeze(bb)
@@ -339,6 +339,7 @@ def two_means(
     if hasattr(backbone.net, 'num_prefix_tokens') and hasattr(backbone.net, 'forward_head'):
         backbone.net = Tokens(backbone.net)
         backbone.dim = backbone.plain = 2*backbone.dim
+    backbone.pool = 'both'
     return backbone
 
 def one_mean(
@@ -346,7 +347,7 @@ def one_mean(
 )->Backbone: # the same
     "Undo `two_means`."
     for m in backbone.net.modules():
-        if isinstance(m, Pool) and m.both: m.both,backbone.dim = False,backbone.plain
+        if isinstance(m, Pool) and m.both: m.both,backbone.dim,backbone.pool = False,backbone.plain,'mean' # a model file says how to sum up
     return backbone
 
 # %% ../../nbs/engineering/backbones.ipynb #804185a5
