@@ -171,6 +171,7 @@ def csv_cells(
     if said: next(rows, None)
     head = names(next(rows, (0, []))[1])
     if not head: raise ValueError(f"{printable(file)} is empty: a line of {', '.join(wanted)} is expected first")
+    if twice := next((c for c in wanted if head.count(c)>1), ''): raise ValueError(f'{printable(file)} has two columns {twice}: leave one')
     return head,_named(file, head, rows)
 
 def _named(file, head, rows): # (number, name -> text) of each row

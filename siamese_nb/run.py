@@ -100,7 +100,7 @@ class Job:
 
 # %% ../nbs/engineering/run.ipynb #d4bb61c7
 def _one_of(name, value, *allowed):
-    if value not in allowed: raise ValueError(f"{name} is {quoted(str(value))}: it can be {', '.join(map(repr, allowed))}")
+    if value not in allowed: raise ValueError(f"{name} is {quoted(str(value))}: it can be {', '.join(repr(o) for o in allowed if o is not None)}")
 
 def _check_numbers(job:Job):
     "Refuse what no run could use"

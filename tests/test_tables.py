@@ -168,3 +168,10 @@ def test_a_bad_image_takes_its_pair_with_it(photos):
 def test_row_numbers_count_blank_rows(photos):
     (photos.parent/'p.csv').write_text('a,b,y,split\n\n\nc0/0.png,none.png,0,train\n')
     with pytest.raises(ValueError, match='row 4: no image none.png'): given_pairs(photos.parent/'p.csv', any_folder(photos))
+
+def test_a_column_given_twice_is_not_guessed(tmp_path):
+    "The later one won in silence; blank names of a spreadsheet's empty columns may come twice"
+    from siamese_nb.core import read_csv
+    (tmp_path/'t.csv').write_text('a,b,y,Y,,\n1,2,0,1,,\n')
+    with pytest.raises(ValueError, match='two columns y'): read_csv(tmp_path/'t.csv', ['a', 'y'])
+    assert read_csv(tmp_path/'t.csv', ['a', 'b'])==[('1', '2')]
