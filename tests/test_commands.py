@@ -62,6 +62,7 @@ def call(place, monkeypatch, capsys):
     "The same entry point in this process: no seconds for an import"
     from siamese_nb import cli
     (place/'empty').mkdir(exist_ok=True)
+    (place/'taken'/'audit.csv').mkdir(parents=True, exist_ok=True)
     (place/'cut.safetensors').write_bytes((place/'model'/'model.safetensors').read_bytes()[:999])
     monkeypatch.chdir(place)
     def f(name, *args):
@@ -88,7 +89,15 @@ def test_plain_text(call):
     ('siamese_search', ('model', 'pics/a.png', 'pics', '-k', 'two'), ('-k', 'two')),
     ('siamese_embed', ('model', 'pics', 'nowhere/out.npz'), ('no folder', 'out.npz')),
     ('siamese_embed', ('cut.safetensors', 'pics', 'never.npz'), ('cut.safetensors',)),
-    ('siamese_embed', ('model', 'empty', 'never.npz'), ('holds no image',))])
+    ('siamese_embed', ('model', 'empty', 'never.npz'), ('holds no image',)),
+    ('siamese_audit', ('nowhere',), ('no folder', 'nowhere')),
+    ('siamese_audit', ('pics/a.png',), ('no folder', 'a.png')),
+    ('siamese_audit', ('empty', '--model', 'model'), ('holds no image',)),
+    ('siamese_audit', ('pics', '--model', 'nowhere'), ('no model', 'nowhere')),
+    ('siamese_audit', ('pics', '--model', 'model', '--out', 'pics/a.png'), ('a.png is a file', 'give a folder')),
+    ('siamese_audit', ('pics', '--model', 'model', '--out', 'taken'), ('audit.csv', 'no regular file')),
+    ('siamese_calibrate', ('model', 'nowhere'), ('no folder', 'nowhere')),
+    ('siamese_calibrate', ('model', 'empty'), ('empty',))])
 def test_errors(call, place, name, args, words):
     one_line(call(name, *args), *words)
     assert not (place/'never.npz').exists()
