@@ -1,4 +1,4 @@
-"Past one machine: an index of a million and of ten million made vectors, the driver's memory, and killed actors and drivers on real photographs. Writes graphs/scale/{index,memory,killed,costs}.csv, one job at a time: scale.py JOB."
+"Past one machine: an index of a million, four and ten million made vectors, the driver's memory, and killed actors and drivers on real photographs. Writes graphs/scale/{index,memory,killed,costs}.csv, one job at a time: scale.py JOB."
 import json,os,resource,signal,subprocess,sys,tempfile,time
 from importlib.metadata import version
 from pathlib import Path
@@ -215,7 +215,7 @@ def costs(out, grocery, n=512):
     add(out/'costs.csv', t, ['what'])
 
 @call_parse
-def main(job:str, # million, ten_million, memory, killed or costs
+def main(job:str, # small, million, four_million, ten_million, memory, killed or costs
          grocery:str='../shared/grocery', # a folder of grocery kinds
          out:str='graphs/scale'): # folder for the tables
     "Measure one thing, print, write"
@@ -223,5 +223,5 @@ def main(job:str, # million, ten_million, memory, killed or costs
     out.mkdir(parents=True, exist_ok=True)
     print({k:version(k) for k in ('ray', 'pylance', 'pyarrow', 'torch')})
     dict(million=lambda: index(1_000_000, 256, out, grocery), ten_million=lambda: index(10_000_000, 64, out, grocery, 64),
-         small=lambda: index(100_000, 256, out, grocery), memory=lambda: memory(out), killed=lambda: killed(out, grocery, 300),
+         small=lambda: index(100_000, 256, out, grocery), four_million=lambda: index(4_000_000, 64, out, grocery), memory=lambda: memory(out), killed=lambda: killed(out, grocery, 300),
          costs=lambda: costs(out, grocery))[job]()
