@@ -10,7 +10,7 @@ import base64,html,io,json
 from dataclasses import dataclass,field
 from pathlib import Path
 import numpy as np
-from ..core import atomic_write,printable,write_csv
+from ..core import atomic_write,check_target,printable,write_csv
 from ..data_split import Items,linked
 from ..data.copies import near_duplicates
 from ..evaluation.nearest import nearest
@@ -220,7 +220,11 @@ def siamese_audit(
 )->Audit:
     "What is wrong in a folder of images: labels in doubt, outliers, copies, classes that are hard to tell apart"
     if not Path(folder).expanduser().is_dir(): raise FileNotFoundError(f'no folder at {printable(folder)}: give a folder of images')
-    if out: check_room(Path(out).expanduser(), 1e6)
+    if out:
+        at = Path(out).expanduser()
+        if at.exists() and not at.is_dir(): raise NotADirectoryError(f'{printable(out)} is a file: give a folder to write to')
+        for file in ('audit.csv', 'audit.html'): check_target(at/file)
+        check_room(at, 1e6)
     a = audit_folder(load(model, backbone_weights=backbone_weights), folder, 'siamese_audit')
     page = write_audit(a, out) if out else None
     print(_text(a) if not json else _json(a))

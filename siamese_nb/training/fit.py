@@ -6,7 +6,7 @@
 __all__ = ['Callback', 'StopEarly', 'Checkpoint', 'Progress', 'Track', 'train_model']
 
 # %% ../../nbs/engineering/fit.ipynb #476bb020
-import time
+import time,warnings
 from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
@@ -216,7 +216,10 @@ class Track(Callback):
         project:str='siamese_nb' # name of the whole
     ):
         self.project,names = project,[log_with] if isinstance(log_with, str) else list(log_with)
-        try: self.acc = Accelerator(log_with=names, project_dir=str(out))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore') # what is missing is said below, in one line
+                self.acc = Accelerator(log_with=names, project_dir=str(out))
         except ValueError as e: raise ValueError(f"log_with is {printable(', '.join(names))}: {e}") from None
         if not self.acc.log_with: raise ValueError(f"log_with is {printable(', '.join(names))}: it is not installed; pip install it")
     def begin(self, run):
