@@ -224,8 +224,8 @@ def _search_tab(gr, model, state, Picture, event):
                 query = Picture(label='what do you look for?', elem_id='query')
                 k = gr.Slider(1, 24, 8, step=1, label='how many')
                 go = gr.Button('Search', variant='primary', elem_id='search')
-        shown = gr.Gallery(label='nearest first; blue frames: same', columns=4, height='auto', object_fit='contain',
-                           buttons=['download', 'fullscreen'], elem_id='found')
+        gr.Markdown('nearest first; in a blue frame: same')
+        shown = gr.Gallery(show_label=False, columns=4, height='auto', object_fit='contain', buttons=['download', 'fullscreen'], elem_id='found')
     def take(files):
         r = remember(model, files)
         return r,html.escape(r['said'])
@@ -260,6 +260,11 @@ def _calibrate_tab(gr, model, state, event):
     go.click(_asked(gr, calibrate), [archive, kinds], [state, said, file], api_name='calibrate', **event)
 
 # %% ../../nbs/engineering/demo.ipynb #9d5f48cb
+_WHOLE_GALLERY = '''<style>
+#found .grid-wrap {max-height:none !important}
+@media (max-width:600px) {#found .grid-container {grid-template-columns:repeat(2, 1fr) !important}}
+</style>'''
+
 def demo(
     model='general' # a Matcher, or what `load` takes: model.safetensors, its folder, general, hf://user/name
 ): # a gradio Blocks: launch() it
@@ -272,6 +277,7 @@ def demo(
         return p
     about = f"**{printable(model.meta.get('name', 'model'))}**, {printable(model.meta.get('backbone', ''))}: are two pictures of the same kind, and how sure is that? Pictures stay on the machine that runs this page."
     with gr.Blocks(title='siamese_nb', analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gr.HTML(_WHOLE_GALLERY, padding=False)
         gr.Markdown(about)
         state = gr.State(None, time_to_live=3600)
         event = dict(concurrency_limit=1, concurrency_id='model')

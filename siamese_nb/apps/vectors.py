@@ -108,6 +108,7 @@ seen.id = 'seen'
 seen.alt = ''
 seen.style.cssText = 'position:fixed;right:8px;bottom:8px;min-width:64px;image-rendering:auto;border:1px solid #888;background:#fff'
 document.body.append(seen)
+if (innerWidth<700) Plotly.relayout(plot, {showlegend:false})
 plot.on('plotly_hover', e => { seen.src = 'data:image/jpeg;base64,'+e.points[0].customdata })
 '''
 
@@ -133,7 +134,7 @@ def map_page(
     xy,paths = flat_map(ix.e[some], seed),[ix.paths[i] for i in some]
     labels = np.array([p.split('/')[0] if '/' in p else '' for p in paths])
     names = np.unique(labels)
-    fig = go.Figure(layout=dict(template='plotly_white', margin=dict(l=0, r=0, t=0, b=0), dragmode='pan', xaxis=dict(visible=False), yaxis=dict(visible=False, scaleanchor='x')))
+    fig = go.Figure(layout=dict(template='plotly_white', margin=dict(l=0, r=0, t=36, b=0), dragmode='pan', xaxis=dict(visible=False), yaxis=dict(visible=False, scaleanchor='x')))
     for name,colour in zip(names, (255*class_colours(len(names), seed)).astype(int)):
         at = np.flatnonzero(labels==name)
         fig.add_scattergl(x=xy[at, 0], y=xy[at, 1], mode='markers', name=html.escape(printable(name)), marker=dict(size=7, color='rgb({},{},{})'.format(*colour)),
