@@ -121,3 +121,10 @@ def test_nobody_there(tmp_path):
     env = {**os.environ, 'HF_ENDPOINT':'http://127.0.0.1:9', 'HF_HOME':str(tmp_path), 'HF_HUB_DISABLE_TELEMETRY':'1', 'NO_PROXY':'127.0.0.1', 'PYTHONPATH':str(root)}
     r = subprocess.run([sys.executable, '-m', 'siamese_nb', 'compare', 'hf://user/name', 'a.png', 'b.png'], capture_output=True, text=True, env=env, cwd=tmp_path)
     assert r.returncode==2 and r.stderr.count('\n')==1 and 'cannot get hf://user/name' in r.stderr and not r.stdout, r.stderr
+
+def test_a_card_without_an_interval():
+    "Two test classes have none"
+    from siamese_nb.apps.hub import _figures
+    test = dict(accuracy=.9, accuracy_ci95=None, eer=.1, roc_auc=.97, tpr_at_fpr_1pct=.5)
+    assert any('10.00%; too few' in o for o in _figures({}, dict(test=test)))
+    assert any('interval 5.00% to 20.00%' in o for o in _figures({}, dict(test=test | dict(accuracy_ci95=[.8, .95]))))

@@ -21,8 +21,9 @@ def _figures(meta:dict, results:dict|None)->list:
     "What was measured, in lines of Markdown"
     t = (results or {}).get('test')
     if t:
-        lo,hi = t['accuracy_ci95']
-        rows = {'pairs judged wrongly':f"{1-t['accuracy']:.2%} (95 % interval {1-hi:.2%} to {1-lo:.2%})", 'equal error rate':f"{t['eer']:.2%}",
+        ci = t.get('accuracy_ci95')
+        sure = f' (95 % interval {1-ci[1]:.2%} to {1-ci[0]:.2%})' if ci else '; too few to know how sure that is'
+        rows = {'pairs judged wrongly':f"{1-t['accuracy']:.2%}{sure}", 'equal error rate':f"{t['eer']:.2%}",
                 'area under the ROC curve':f"{t['roc_auc']:.4f}", 'same pairs found at 1 % false matches':f"{t['tpr_at_fpr_1pct']:.1%}"}
         if results.get('frozen'): rows |= {'without training (frozen backbone), pairs judged wrongly':f"{1-results['frozen']['accuracy']:.2%}"}
         return ['| on test pairs | |', '|---|---|', *(f'| {k} | {v} |' for k,v in rows.items())]
