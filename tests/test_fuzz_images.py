@@ -54,3 +54,20 @@ def test_search(folder):
     sound = [p for p in index.paths if not p.startswith('damaged')]
     assert len(found)==3 and len(sound)==len([o for o in folder.iterdir() if not o.name.startswith('damaged')])
     assert index.skipped and all('\n' not in why for _,why in index.skipped)
+
+def test_run(tmp_path, monkeypatch, capsys):
+    "Two classes, half of whose files are damaged: the run ends, and says which were left out"
+    from PIL import Image
+    from siamese_nb.run import siamese_run
+    monkeypatch.chdir(tmp_path)
+    rng,cases = np.random.default_rng(0),Cases(seed=6, formats=SIX)
+    for i in range(32):
+        (at := tmp_path/'kinds'/'ab'[i%2]).mkdir(parents=True, exist_ok=True)
+        name,b = cases(i)
+        if i%4<2: (at/f'damaged{i:02d}.{name}').write_bytes(b)
+        else: Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(at/f'{i:02d}.png')
+    results = siamese_run('kinds', backbone='tiny', epochs=1)
+    said = capsys.readouterr().out
+    assert 16<=sum(results['n_images'].values())<32
+    assert 'left out' in said and 'damaged' in said and '00.png (' not in said
+
