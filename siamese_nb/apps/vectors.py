@@ -106,10 +106,11 @@ _HOVER = '''
 const plot = document.getElementById('{plot_id}'), seen = document.createElement('img')
 seen.id = 'seen'
 seen.alt = ''
+seen.hidden = true
 seen.style.cssText = 'position:fixed;right:8px;bottom:8px;min-width:64px;image-rendering:auto;border:1px solid #888;background:#fff'
 document.body.append(seen)
 if (innerWidth<700) Plotly.relayout(plot, {showlegend:false})
-plot.on('plotly_hover', e => { seen.src = 'data:image/jpeg;base64,'+e.points[0].customdata })
+plot.on('plotly_hover', e => { seen.hidden = false; seen.src = 'data:image/jpeg;base64,'+e.points[0].customdata })
 '''
 
 def _jpeg(file)->str:
