@@ -52,8 +52,8 @@ def embed_in_turn(sessions, x, step=4):
 
 @call_parse
 def main(grocery:str='../shared/grocery', # a folder of grocery kinds
-         each:int=12, # pictures of a kind that judge
-         calibrate:int=80, # pictures of other kinds that calibrate
+         each:int=6, # pictures of a kind that judge
+         calibrate:int=40, # pictures of other kinds that calibrate
          seed:int=42, # of the pairs
          out:str='graphs/bench'): # folder for the table
     "Measure, print, write"
