@@ -282,3 +282,10 @@ def test_libraries_below_do_not_write_to_the_terminal(picture, tmp_path, capfd):
     (tmp_path/'many.tif').write_bytes(b)
     with pytest.raises(Unreadable): read_file(tmp_path/'many.tif')
     assert capfd.readouterr()==('', '')
+
+def test_a_length_that_no_file_has_is_damage_not_shortage(tmp_path):
+    "A box of JPEG 2000 without a size, cut off: Pillow asked for 4 exabytes. Found by the fuzzer, taken for a passing shortage"
+    cut = bytes.fromhex('0000000c6a5020200d0a870a00000014667479706a703220000000006a703220000000016a70326800000016696864720000002b0000003d000407')
+    (tmp_path/'a.jp2').write_bytes(cut)
+    with pytest.raises(Unreadable) as e: read_file(tmp_path/'a.jp2')
+    assert not e.value.passing and 'memory' not in str(e.value)

@@ -6,7 +6,7 @@
 __all__ = ['Transform', 'read_file', 'read_image', 'ItemViews']
 
 # %% ../../nbs/engineering/images.ipynb #05c85101
-import ctypes,logging,os,re,stat,struct,sys,threading,warnings
+import ctypes,io,logging,os,re,stat,struct,sys,threading,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -202,6 +202,12 @@ def one_line(
     except Exception as e: raise Unreadable(file, *why_not(e)) from None
 
 # %% ../../nbs/engineering/images.ipynb #9f1908fa
+class _Bounded(io.BufferedReader):
+    "An open file that is never asked for more bytes than it has, whatever a damaged length says"
+    def read(self, n=-1):
+        if n is not None and n>2**16: n = min(n, max(0, os.fstat(self.fileno()).st_size-self.tell()))
+        return super().read(n)
+
 def _decode(f, least, most)->Image.Image:
     "RGB pixels of an open file."
     need = 2**30 # bytes, before the size is known
@@ -226,7 +232,7 @@ def open_image(
     "Open any image the same way: upright, 8-bit RGB, first frame, transparent parts white."
     with one_line(file):
         if not stat.S_ISREG(os.stat(file).st_mode): raise ValueError('not a regular file')
-        with open(file, 'rb') as f: return _decode(f, draft, max_pixels or MAX_PIXELS)
+        with _Bounded(open(file, 'rb', buffering=0)) as f: return _decode(f, draft, max_pixels or MAX_PIXELS)
 
 # %% ../../nbs/engineering/images.ipynb #6790ad37
 @patch
