@@ -147,7 +147,8 @@ def test_stopped_driver(model, pics, tmp_path, by_hand):
     "Ctrl-C: status 130, one line that says how to go on; what was written belongs to the table"
     out = tmp_path/'out.lance'
     program = f"""
-import json,sys,time
+import json,signal,sys,time
+signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background job ignores it
 import pyarrow as pa
 from siamese_nb import cli
 from siamese_nb.apps import cluster

@@ -94,7 +94,7 @@ def test_plain_text(call):
     ('siamese_audit', ('pics/a.png',), ('no folder', 'a.png')),
     ('siamese_audit', ('empty', '--model', 'model'), ('holds no image',)),
     ('siamese_audit', ('pics', '--model', 'nowhere'), ('no model', 'nowhere')),
-    ('siamese_audit', ('pics', '--model', 'model', '--out', 'pics/a.png'), ('a.png is a file', 'give a folder')),
+    ('siamese_audit', ('pics', '--model', 'model', '--out', 'pics/a.png'), ('a.png', 'which is no folder', 'give another folder')),
     ('siamese_audit', ('pics', '--model', 'model', '--out', 'taken'), ('audit.csv', 'no regular file')),
     ('siamese_calibrate', ('model', 'nowhere'), ('no folder', 'nowhere')),
     ('siamese_calibrate', ('model', 'empty'), ('empty',))])

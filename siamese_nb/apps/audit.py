@@ -222,9 +222,8 @@ def siamese_audit(
     if not Path(folder).expanduser().is_dir(): raise FileNotFoundError(f'no folder at {printable(folder)}: give a folder of images')
     if out:
         at = Path(out).expanduser()
-        if at.exists() and not at.is_dir(): raise NotADirectoryError(f'{printable(out)} is a file: give a folder to write to')
-        for file in ('audit.csv', 'audit.html'): check_target(at/file)
         check_room(at, 1e6)
+        for file in ('audit.csv', 'audit.html'): check_target(at/file)
     a = audit_folder(load(model, backbone_weights=backbone_weights), folder, 'siamese_audit')
     page = write_audit(a, out) if out else None
     print(_text(a) if not json else _json(a))
