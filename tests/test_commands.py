@@ -128,7 +128,8 @@ def shell(line, place, **env):
     "A line for bash; siamese_* are the entry points of this checkout"
     names = ('siamese_compare', 'siamese_search', 'siamese_embed', 'siamese_run')
     made = ''.join(f'{n}() {{ "{sys.executable}" -m siamese_nb {n[8:]} "$@"; }}; ' for n in names)
-    env = {**os.environ, 'PYTHONPATH':os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]), **env}
+    there = filter(None, [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH')]) # an empty part would be the current folder, and Python ends where that is gone
+    env = {**os.environ, 'PYTHONPATH':os.pathsep.join(there), **env}
     return subprocess.run(['bash', '-c', made+line], capture_output=True, text=True, env={k:v for k,v in env.items() if v is not None}, cwd=place)
 
 @pytest.mark.skipif(os.name=='nt', reason='bash')

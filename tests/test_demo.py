@@ -24,7 +24,8 @@ def free_port():
 def started(cmd, port, **env):
     "A server, once it answers"
     env = {**os.environ, 'PYTHONPATH':str(root), 'OMP_NUM_THREADS':'1', **env}
-    p = subprocess.Popen([sys.executable, *map(str, cmd)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    p = subprocess.Popen([sys.executable, *map(str, cmd)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                         preexec_fn=None if os.name=='nt' else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a shell's background job ignores Ctrl-C
     for _ in range(2000):
         try: return urlopen(f'http://127.0.0.1:{port}/', timeout=5).read() and p
         except OSError: time.sleep(.3)
