@@ -344,13 +344,12 @@ def siamese_embed(
         return Path(out)
     out,m = check_out(out),load(model, backbone_weights=backbone_weights)
     if dim:
-        from siamese_nb.apps.small import check_dim
+        from siamese_nb.apps.small import check_dim,fit_fewer,project
         check_dim(m, dim)
     ix = indexed(m, source, 'siamese_embed')
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
     else:
         if dim:
-            from siamese_nb.apps.small import fit_fewer,project
             ix.model = fit_fewer(ix.model, ix.e[np.unique(np.linspace(0, len(ix)-1, 2048).astype(int))], dim)
             ix.e = project(ix.e, ix.model.w)
         write_table(index_table(ix), out)

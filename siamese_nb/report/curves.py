@@ -36,7 +36,7 @@ def curve_facts(
 # %% ../../nbs/engineering/curves.ipynb #2d51009d
 READINGS = {
     'computed': 'Nothing was trained step by step: the embedding was computed from the training images at once. What that is worth stands above, beside the backbone alone.',
-    'collapsed': 'The network gives nearly every pair the same distance. Look at the labels first (0 is same, 1 is different), then at whether each class has several images; then try a pretrained backbone.',
+    'collapsed': 'The network gives nearly every pair the same distance. Look at the labels first (0 is same, 1 is different), then at whether each class has several images; then at the number of epochs, and whether the backbone is a pretrained one.',
     'weak': 'The loss fell, but little of that reached the validation pairs: look at the labels and at the backbone.',
     'over-fitted': 'The network knows its training images better than new ones: more images, stronger augmentation, or fewer epochs would help.',
     'untouched': 'The distances are good, but this training is not what made them so: they come from the backbone, or from what was computed.',
