@@ -1,5 +1,5 @@
 "Many actors, one table: a killed actor, a killed driver, changed files, and the same numbers as on one machine"
-import importlib.util,os,signal,socket,subprocess,sys
+import importlib.util,os,signal,socket,subprocess,sys,time
 from pathlib import Path
 import numpy as np
 import pytest
@@ -86,6 +86,53 @@ def test_killed_actor(model, pics, tmp_path, monkeypatch):
     assert os.path.exists(mark)
     assert said==dict(n=81, new=81, bad=1, gone=0)
     equal(rows(tmp_path/'out.lance'), local(model, pics))
+
+@pytest.mark.skipif(not importlib.util.find_spec('ray'), reason='needs Ray')
+def test_stopped_by_hand(model, pics, tmp_path):
+    "Ctrl-C in a terminal reaches every process of the command: status 130, one line, no process is left, and the same command goes on"
+    out = tmp_path/'out.lance'
+    program = f"""
+import os,signal,sys,time
+from siamese_nb import cli
+from siamese_nb.apps import cluster
+add = cluster.Commits.add
+def slowly(self, said):
+    n = add(self, said)
+    self.commit()
+    print(self.ds.count_rows(), flush=True)
+    time.sleep(60)
+    return n
+cluster.Commits.add = slowly
+cli.start('siamese_embed', [{model!r}, {str(pics)!r}, {str(out)!r}, '--engine', 'ray'])
+"""
+    p = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                         env={**os.environ, 'RAY_worker_niceness':'0'})
+    some = int(p.stdout.readline() or 0)
+    left = family(p.pid)
+    os.killpg(p.pid, signal.SIGINT)
+    said,err = p.communicate(timeout=120)
+    assert 0<some<81 and p.returncode==130 and err.count('\n')==1 and err=='siamese_embed: stopped; the same command goes on\n', err
+    assert left and not [o for o in left if gone(o) is False]
+    assert lance.dataset(str(out)).count_rows()>=some
+
+def family(pid):
+    "Processes that descend from one"
+    parent = {}
+    for o in Path('/proc').glob('[0-9]*'):
+        try: parent[int(o.name)] = int((o/'stat').read_text().rsplit(')', 1)[1].split()[1])
+        except OSError: pass
+    found = {pid}
+    for _ in parent: found |= {k for k,v in parent.items() if v in found}
+    return found-{pid}
+
+def gone(pid, seconds=30):
+    "Does a process end by itself?"
+    for _ in range(10*seconds):
+        try: state = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]
+        except OSError: return True
+        if state=='Z': return True
+        time.sleep(.1)
+    return False
 
 @pytest.mark.skipif(not importlib.util.find_spec('ray'), reason='needs Ray')
 def test_no_cluster_there(model, pics, tmp_path, capsys):

@@ -7,6 +7,7 @@ __all__ = ['embed_cluster']
 
 # %% ../../nbs/engineering/cluster.ipynb #439de3e2
 import io,json,logging,os,socket,tempfile,time
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -218,6 +219,22 @@ def knock(
     except (OSError, OverflowError) as e: raise OSError(
         f"no Ray cluster at {printable(address)} ({printable(getattr(e, 'strerror', None) or e)}): start one with ray start --head") from None
 
+@contextmanager
+def silent():
+    "Nothing that is written to file descriptor 2 meanwhile, by whatever language, is shown."
+    try: kept = os.dup(2)
+    except OSError: kept = None # closed
+    if kept is None:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try: yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
 def start_ray(
     address:str=None # of a cluster; 'auto' finds one; None: this machine alone
 ): # the module ray
@@ -236,7 +253,7 @@ def start_ray(
     how = dict(address=address) if address else dict(num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20)
     for tries in (2, 1, 0):
         try:
-            ray.init(**how, **quiet)
+            with silent(): ray.init(**how, **quiet) # Ray says at which level it will be silent
             return ray
         except Exception as e: # Ray raises plain ones
             ray.shutdown()
