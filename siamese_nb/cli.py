@@ -15,16 +15,18 @@ from importlib.util import find_spec
 
 # %% ../nbs/engineering/cli.ipynb #19ca6643
 MODULES = dict(siamese_run='run', siamese_compare='apps.matcher', siamese_search='apps.matcher',
-               siamese_embed='apps.matcher', siamese_audit='apps.audit', siamese_calibrate='apps.calibrate',
-               siamese_demo='apps.demo')
+               siamese_embed='apps.matcher', siamese_audit='apps.audit',
+               siamese_calibrate='apps.calibrate', siamese_demo='apps.demo')
 
 EXAMPLES = dict(
-    siamese_run="""siamese_run my_photos --epochs 20       # my_photos/cat/1.jpg, my_photos/dog/2.jpg, …
+    siamese_run="""\
+siamese_run my_photos --epochs 20       # my_photos/cat/1.jpg, my_photos/dog/2.jpg, …
   siamese_run my_photos --pairs pairs.csv  # labelled pairs: a table with the columns a,b,y,split
 
   y is 0 where both pictures show the same thing, and 1 where they do not.
   The model goes to weights/my_photos, the report to graphs/my_photos/report.html.""",
-    siamese_compare="""siamese_compare one.jpg other.jpg                    # with the general model
+    siamese_compare="""\
+siamese_compare one.jpg other.jpg                    # with the general model
   siamese_compare weights/my_photos one.jpg other.jpg  # with your own""",
     siamese_search='siamese_search general photo.jpg my_photos -k 5',
     siamese_embed='siamese_embed general my_photos vectors.npz',
@@ -32,14 +34,15 @@ EXAMPLES = dict(
     siamese_audit='siamese_audit my_photos --out audit    # then open audit/audit.html',
     siamese_demo='siamese_demo                # then open http://127.0.0.1:7860')
 
-GO_ON = dict(siamese_run='the same command with --resume goes on', siamese_embed='the same command goes on')
+GO_ON = dict(siamese_run='the same command with --resume goes on',
+             siamese_embed='the same command goes on')
 
 # %% ../nbs/engineering/cli.ipynb #23f18d2d
 @dataclass
 class Param:
     "One parameter of a command, as its source says it"
     name:str # as in Python
-    kind:str # 'word', 'maybe' (a word that may be left out), 'words' (any number of them) or 'option'
+    kind:str # 'word', 'maybe' (a word that may be left out), 'words' (any number) or 'option'
     type:str # str, int, float or bool
     default:object # of an option
     help:str # its comment
@@ -52,9 +55,13 @@ def _function(name:str, source:str)->ast.FunctionDef:
     raise LookupError(f'the module defines no {name}')
 
 def _comments(source:str)->dict:
-    "Line number -> comment"
-    words = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]:t.string.lstrip('# ') for t in words if t.type==tokenize.COMMENT}
+    "Line number -> its comment, or the one that stands alone above it"
+    said,rows = {},source.splitlines()
+    for t in tokenize.generate_tokens(io.StringIO(source).readline):
+        if t.type!=tokenize.COMMENT: continue
+        row,col = t.start
+        said[row if rows[row-1][:col].strip() else row+1] = t.string.lstrip('# ')
+    return said
 
 def _type(arg:ast.arg)->str:
     "What kind of value is written here?"
@@ -75,9 +82,11 @@ def read_signature(
         kind = 'word' if i<first else 'maybe' if i<len(a.posonlyargs) else 'option'
         default = ast.literal_eval(a.defaults[i-first]) if i>=first else None
         options.append(Param(arg.arg, kind, _type(arg), default, said.get(arg.lineno, '')))
-    if a.vararg: options.append(Param(a.vararg.arg, 'words', 'str', None, said.get(a.vararg.lineno, '')))
+    if a.vararg:
+        options.append(Param(a.vararg.arg, 'words', 'str', None, said.get(a.vararg.lineno, '')))
     for arg,default in zip(a.kwonlyargs, a.kw_defaults):
-        options.append(Param(arg.arg, 'option', _type(arg), ast.literal_eval(default), said.get(arg.lineno, '')))
+        options.append(Param(arg.arg, 'option', _type(arg), ast.literal_eval(default),
+                             said.get(arg.lineno, '')))
     return (ast.get_docstring(f) or '').split('\n')[0],options
 
 # %% ../nbs/engineering/cli.ipynb #ead67b6d
@@ -99,14 +108,17 @@ def _dashed(name:str)->str: return f'-{name}' if len(name)==1 else '--'+name.rep
 def _add(parser:_Parser, p:Param):
     "One parameter, as argparse wants it"
     said = p.help.replace('%', '%%')
-    if p.kind=='words': return parser.add_argument(p.name, nargs='*', metavar=p.name.upper(), help=said)
+    if p.kind=='words':
+        return parser.add_argument(p.name, nargs='*', metavar=p.name.upper(), help=said)
     if p.kind!='option':
-        return parser.add_argument(p.name, nargs='?' if p.kind=='maybe' else None, default=p.default,
-                                   metavar=p.name.upper(), help=said)
-    if p.type=='bool': return parser.add_argument(_dashed(p.name), dest=p.name, action='store_true', help=said)
+        return parser.add_argument(p.name, nargs='?' if p.kind=='maybe' else None,
+                                   default=p.default, metavar=p.name.upper(), help=said)
+    if p.type=='bool':
+        return parser.add_argument(_dashed(p.name), dest=p.name, action='store_true', help=said)
     given = '' if p.default in (None, '') else f' (default: {p.default})'
     as_type = dict(int=int, float=float).get(p.type, str)
-    parser.add_argument(_dashed(p.name), dest=p.name, default=p.default, type=as_type, help=said+given,
+    parser.add_argument(_dashed(p.name), dest=p.name, default=p.default,
+                        type=as_type, help=said+given,
                         metavar=dict(int='N', float='X').get(p.type, p.name.upper()))
 
 # %% ../nbs/engineering/cli.ipynb #04bcbefd
@@ -117,16 +129,19 @@ def make_parser(
     example:str='' # shown at the end of --help
 )->argparse.ArgumentParser:
     "A parser for one command"
-    parser = _Parser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = _Parser(prog=name, description=doc,
+                    formatter_class=argparse.RawDescriptionHelpFormatter,
                     epilog=f'example:\n  {example}' if example else None)
     for p in params: _add(parser, p)
-    parser.add_argument('--version', action='version', version=_versions(), help='print the version and stop')
+    parser.add_argument('--version', action='version', version=_versions(),
+                        help='print the version and stop')
     return parser
 
 def _versions()->str:
     "This package's version, and of those that its numbers depend on"
     import siamese_nb
-    return f'siamese_nb {siamese_nb.__version__}, Python {sys.version.split()[0]}, PyTorch {_version("torch")}'
+    return (f'siamese_nb {siamese_nb.__version__}, Python {sys.version.split()[0]}, '
+            f'PyTorch {_version("torch")}')
 
 def _version(package:str)->str:
     try: return version(package)
@@ -151,8 +166,10 @@ def parse(
     got = vars(got)
     flags = [_dashed(p.name) for p in params if p.kind=='option']
     for w in rest:
-        near = get_close_matches(w.partition('=')[0], [*flags, '--help', '--version'], 1, .6) if w.startswith('-') else []
-        parser.error(f'{"no option" if w.startswith("-") else "one word too many,"} {w}'+(f': did you mean {near[0]}?' if near else ''))
+        near = (get_close_matches(w.partition('=')[0], [*flags, '--help', '--version'], 1, .6)
+                if w.startswith('-') else [])
+        parser.error(f'{"no option" if w.startswith("-") else "one word too many,"} {w}'
+                     +(f': did you mean {near[0]}?' if near else ''))
     placed = [got.pop(p.name) for p in params if p.kind in ('word', 'maybe')]
     placed += next((got.pop(p.name) for p in params if p.kind=='words'), [])
     if '' in placed: parser.error('one of the words is empty: is a variable unset?')
@@ -163,10 +180,14 @@ def error_line(
     e:BaseException # what went wrong
 )->str: # in one line that can be printed
     "The message of an error, the way a command says it"
-    if isinstance(e, MemoryError): return 'not enough memory: close other programs, or give fewer or smaller images'
-    if isinstance(e, OSError) and e.errno==28 and not e.filename: return 'no space left for the output: make room, or send it elsewhere'
-    if isinstance(e, RuntimeError): return 'there is no home folder to look in: set HOME, or give whole paths'
-    said = f'{_plain(e.filename)}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else str(e) or type(e).__name__
+    if isinstance(e, MemoryError):
+        return 'not enough memory: close other programs, or give fewer or smaller images'
+    if isinstance(e, OSError) and e.errno==28 and not e.filename:
+        return 'no space left for the output: make room, or send it elsewhere'
+    if isinstance(e, RuntimeError):
+        return 'there is no home folder to look in: set HOME, or give whole paths'
+    said = (f'{_plain(e.filename)}: {e.strerror}'
+            if isinstance(e, OSError) and e.filename and e.strerror else str(e) or type(e).__name__)
     return _plain(' '.join(said.split()))
 
 def mendable(
@@ -174,7 +195,8 @@ def mendable(
 )->bool: # or is it a fault of this package?
     "Is this an error that the user can do something about?"
     if isinstance(e, RuntimeError): return 'home dir' in str(e)
-    return isinstance(e, (ValueError, OSError, ImportError, MemoryError)) or type(e).__name__=='SafetensorError'
+    return (isinstance(e, (ValueError, OSError, ImportError, MemoryError))
+            or type(e).__name__=='SafetensorError')
 
 # %% ../nbs/engineering/cli.ipynb #ae22b3bd
 def _streams():
@@ -211,7 +233,8 @@ def load_command(
 # %% ../nbs/engineering/cli.ipynb #283a0f71
 def _here():
     try: os.getcwd()
-    except FileNotFoundError: raise FileNotFoundError('the current folder is gone: change to one that is there') from None
+    except FileNotFoundError:
+        raise FileNotFoundError('the current folder is gone: change to one that is there') from None
 
 def start(
     name:str, # of the command
@@ -229,7 +252,8 @@ def start(
     except BrokenPipeError: # the reader, `head` perhaps, has had enough
         _hang_up()
         sys.exit(1)
-    except KeyboardInterrupt: _leave(name, 'stopped'+(f'; {GO_ON[name]}' if name in GO_ON else ''), 130)
+    except KeyboardInterrupt:
+        _leave(name, 'stopped'+(f'; {GO_ON[name]}' if name in GO_ON else ''), 130)
     except Exception as e:
         if not mendable(e): raise
         _hang_up() if isinstance(e, OSError) and e.errno==28 else None
@@ -256,10 +280,12 @@ def main(
     name = 'siamese_'+words[0].removeprefix('siamese_') if words else ''
     if name in MODULES: return start(name, words[1:])
     lines = [f'  {c.removeprefix("siamese_"):10} {command_doc(c)[0]}' for c in MODULES]
-    usage = '\n'.join(['python -m siamese_nb COMMAND …, or siamese_COMMAND …', '', *lines, '  completion Print a completion script for bash, zsh or fish'])
+    usage = '\n'.join(['python -m siamese_nb COMMAND …, or siamese_COMMAND …', '', *lines,
+                       '  completion Print a completion script for bash, zsh or fish'])
     if not words or words[0] in ('-h', '--help'): return print(usage)
     near = get_close_matches(words[0], [c.removeprefix('siamese_') for c in MODULES], 1)
-    _leave('siamese_nb', f'no command {_plain(words[0])}'+(f': did you mean {near[0]}?' if near else ': python -m siamese_nb lists them'), 2)
+    _leave('siamese_nb', f'no command {_plain(words[0])}'
+           +(f': did you mean {near[0]}?' if near else ': python -m siamese_nb lists them'), 2)
 
 # %% ../nbs/engineering/cli.ipynb #6561708f
 def _fish(name:str, p:Param)->str:
@@ -271,11 +297,14 @@ def completion(
     shell:str='bash' # bash, zsh or fish
 )->str: # a script for that shell
     "Options for the Tab key"
-    if shell not in ('bash', 'zsh', 'fish'): raise ValueError(f'shell is {_plain(shell)!r}: it can be bash, zsh or fish')
+    if shell not in ('bash', 'zsh', 'fish'):
+        raise ValueError(f'shell is {_plain(shell)!r}: it can be bash, zsh or fish')
     options = {name:[p for p in command_doc(name)[1] if p.kind=='option'] for name in MODULES}
     if shell=='fish': return '\n'.join(_fish(name, p) for name,ps in options.items() for p in ps)
     head = ['autoload -U +X bashcompinit && bashcompinit'] if shell=='zsh' else []
-    words = {name:' '.join([*(_dashed(p.name) for p in ps), '--help', '--version']) for name,ps in options.items()}
-    lines = [f'_{n}() {{ [[ ${{COMP_WORDS[COMP_CWORD]}} == -* ]] && COMPREPLY=($(compgen -W "{w}" -- "${{COMP_WORDS[COMP_CWORD]}}")); }}\n'
-             f'complete -o default -F _{n} {n}' for n,w in words.items()]
+    words = {name:' '.join([*(_dashed(p.name) for p in ps), '--help', '--version'])
+             for name,ps in options.items()}
+    lines = [f'_{n}() {{ [[ ${{COMP_WORDS[COMP_CWORD]}} == -* ]] && COMPREPLY=($(compgen -W '
+             f'"{w}" -- "${{COMP_WORDS[COMP_CWORD]}}")); }}\ncomplete -o default -F _{n} {n}'
+             for n,w in words.items()]
     return '\n'.join([*head, *lines])

@@ -37,7 +37,8 @@ def skipped_line(
     "What was left out, in one line."
     if not skipped: return ''
     named = ', '.join(f'{printable(p)} ({why})' for p,why in skipped[:n])
-    return f"{len(skipped):,} left out: {named}" + (f' and {len(skipped)-n:,} more' if len(skipped)>n else '')
+    return (f"{len(skipped):,} left out: {named}"
+            + (f' and {len(skipped)-n:,} more' if len(skipped)>n else ''))
 
 # %% ../nbs/engineering/core.ipynb #575969fc
 class Unreadable(ValueError):
@@ -50,7 +51,8 @@ class Unreadable(ValueError):
         self.path,self.reason,self.passing = str(path),reason,passing
         super().__init__(f'{printable(path)} cannot be used as an image: {reason}')
 
-    def __reduce__(self): return Unreadable,(self.path, self.reason, self.passing) # worker processes send it home
+    # worker processes send it home
+    def __reduce__(self): return Unreadable,(self.path, self.reason, self.passing)
 
 # %% ../nbs/engineering/core.ipynb #bd84eceb
 def content_hash(
@@ -58,10 +60,12 @@ def content_hash(
 )->str: # 32 hexadecimal digits
     "The same content has the same name, wherever it lies; OSError if a file cannot be read."
     h = blake2b(digest_size=16)
-    if isinstance(x, np.ndarray): h.update(str((x.shape, x.dtype)).encode() + np.ascontiguousarray(x).tobytes())
+    if isinstance(x, np.ndarray):
+        h.update(str((x.shape, x.dtype)).encode() + np.ascontiguousarray(x).tobytes())
     elif isinstance(x, bytes): h.update(x)
     else:
-        if not stat.S_ISREG(os.stat(x).st_mode): raise OSError(f'{printable(x)} is not a regular file')
+        if not stat.S_ISREG(os.stat(x).st_mode):
+            raise OSError(f'{printable(x)} is not a regular file')
         with open(x, 'rb') as f:
             while chunk := f.read(1 << 20): h.update(chunk)
     return h.hexdigest()
@@ -73,7 +77,8 @@ def check_target(
     "OSError, one line, unless a file may be made or replaced there."
     file = Path(file)
     if file.is_symlink(): raise OSError(f'{printable(file)} is a link: give the name of a file')
-    if file.exists() and not file.is_file(): raise OSError(f'{printable(file)} is no regular file: give the name of a file')
+    if file.exists() and not file.is_file():
+        raise OSError(f'{printable(file)} is no regular file: give the name of a file')
     return file
 
 def _sweep(file:Path):
@@ -116,11 +121,18 @@ def read_bytes(
     "All of a file; OSError, one line, where that cannot be."
     try: s = os.stat(file)
     except FileNotFoundError: raise
-    except (OSError, ValueError) as e: raise OSError(f'{printable(file)} cannot be read ({getattr(e, "strerror", None) or e}): check the path') from e
-    if not stat.S_ISREG(s.st_mode): raise OSError(f'{printable(file)} is not a regular file: give the file itself')
-    if s.st_size > largest: raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: check the path')
+    except (OSError, ValueError) as e:
+        raise OSError(f'{printable(file)} cannot be read ({getattr(e, "strerror", None) or e}): '
+                      'check the path') from e
+    if not stat.S_ISREG(s.st_mode):
+        raise OSError(f'{printable(file)} is not a regular file: give the file itself')
+    if s.st_size > largest:
+        raise ValueError(f'{printable(file)} has {s.st_size:,} bytes, more than any file of ours: '
+                         'check the path')
     try: return Path(file).read_bytes()
-    except OSError as e: raise OSError(f'{printable(file)} cannot be read ({e.strerror}): check its permissions and the disk') from e
+    except OSError as e:
+        raise OSError(f'{printable(file)} cannot be read ({e.strerror}): '
+                      'check its permissions and the disk') from e
 
 # %% ../nbs/engineering/core.ipynb #cdc3b3f5
 _formula = re.compile("'*[=+@\\t\\r-]")
@@ -137,14 +149,17 @@ def write_csv(
     rows, # sequences of values
 ):
     "Write a table that odd file names survive, and that is either whole or not there."
-    with atomic_write(file) as tmp, open(tmp, 'w', newline='', encoding='utf-8', errors='surrogateescape') as f:
+    with atomic_write(file) as tmp, open(tmp, 'w', newline='', encoding='utf-8',
+                                         errors='surrogateescape') as f:
         csv.writer(f).writerows([map(_guarded, o) for o in (columns, *rows)])
 
 # %% ../nbs/engineering/core.ipynb #f00e2931
 def _text(file)->str:
     "A file's text; bytes that are no UTF-8 survive."
     b = read_bytes(file)
-    wide = 'utf-16' if b[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-16-le' if b[1:64:2].count(0)>16 else 'utf-16-be' if b[:64:2].count(0)>16 else ''
+    wide = ('utf-16' if b[:2] in (b'\xff\xfe', b'\xfe\xff')
+            else 'utf-16-le' if b[1:64:2].count(0)>16
+            else 'utf-16-be' if b[:64:2].count(0)>16 else '')
     return b.decode(wide, 'replace') if wide else b.decode('utf-8-sig', 'surrogateescape')
 
 def _records(file, text, sep): # (number, cells) of each row that is not blank
@@ -153,7 +168,9 @@ def _records(file, text, sep): # (number, cells) of each row that is not blank
         n += 1
         try: cells = next(rows)
         except StopIteration: return
-        except csv.Error as e: raise ValueError(f'{printable(file)}, row {n}: {e}; is a quotation mark not closed?') from None
+        except csv.Error as e:
+            raise ValueError(f'{printable(file)}, row {n}: {e}; '
+                             'is a quotation mark not closed?') from None
         if any(c.strip() for c in cells): yield n,cells
 
 def csv_cells(
@@ -170,14 +187,18 @@ def csv_cells(
     rows = _records(file, text, said or max(',;\t|', key=fits))
     if said: next(rows, None)
     head = names(next(rows, (0, []))[1])
-    if not head: raise ValueError(f"{printable(file)} is empty: a line of {', '.join(wanted)} is expected first")
-    if twice := next((c for c in wanted if head.count(c)>1), ''): raise ValueError(f'{printable(file)} has two columns {twice}: leave one')
+    if not head:
+        raise ValueError(f"{printable(file)} is empty: "
+                         f"a line of {', '.join(wanted)} is expected first")
+    if twice := next((c for c in wanted if head.count(c)>1), ''):
+        raise ValueError(f'{printable(file)} has two columns {twice}: leave one')
     return head,_named(file, head, rows)
 
 def _named(file, head, rows): # (number, name -> text) of each row
     for n,cells in rows:
         if len(cells)>len(head) and any(c.strip() for c in cells[len(head):]): raise ValueError(
-            f'{printable(file)}, row {n}: {len(cells)} cells below {len(head)} names: put a path with the separator in it in quotation marks')
+            f'{printable(file)}, row {n}: {len(cells)} cells below {len(head)} names: '
+            'put a path with the separator in it in quotation marks')
         yield n,dict(zip(head, map(_plain, cells)))
 
 # %% ../nbs/engineering/core.ipynb #ccedf8a3
@@ -188,10 +209,12 @@ def read_csv(
     "Read some columns of a table."
     head,rows = csv_cells(file, columns)
     if missing:=[c for c in columns if c not in head]: raise ValueError(
-        f"{printable(file)} has no column {', '.join(missing)}, only {printable(', '.join(head))[:200]}: {','.join(columns)} are expected")
+        f"{printable(file)} has no column {', '.join(missing)}, "
+        f"only {printable(', '.join(head))[:200]}: {','.join(columns)} are expected")
     out = []
     for n,row in rows:
-        if short:=[c for c in columns if c not in row]: raise ValueError(f'{printable(file)}, row {n}: {short[0]} is missing')
+        if short:=[c for c in columns if c not in row]:
+            raise ValueError(f'{printable(file)}, row {n}: {short[0]} is missing')
         out.append(tuple(row[c] for c in columns))
     return out
 
@@ -200,7 +223,8 @@ def cache_dir()->Path: # $SIAMESE_NB_CACHE, or .cache/siamese_nb in the home fol
     "Where features and indexes are kept between runs."
     if given := os.environ.get('SIAMESE_NB_CACHE'): return Path(given)
     try: return Path.home()/'.cache'/'siamese_nb'
-    except RuntimeError: return Path(tempfile.gettempdir())/f'siamese_nb-{os.getuid()}' # an account without a home
+    # an account without a home
+    except RuntimeError: return Path(tempfile.gettempdir())/f'siamese_nb-{os.getuid()}'
 
 # %% ../nbs/engineering/core.ipynb #f728faf2
 def bar(
@@ -214,5 +238,6 @@ def bar(
     "A progress bar that suits where it is shown."
     piped = 'ipykernel' not in sys.modules and not (sys.stderr and sys.stderr.isatty())
     wait = 1e9 if piped else .1 # seconds from one line to the next
-    return tqdm(it, desc=desc, unit=' '+unit, total=total, initial=initial, delay=delay, mininterval=wait, maxinterval=max(wait, 10),
+    return tqdm(it, desc=desc, unit=' '+unit, total=total, initial=initial,
+                delay=delay, mininterval=wait, maxinterval=max(wait, 10),
                 disable=os.environ.get('TQDM_DISABLE')=='1')

@@ -12,15 +12,21 @@ from .core import printable
 from .data_split import Items
 from .training.recipe import Recipe, read_recipe, to_dict
 from .apps.hub import Matcher # with its methods `calibrate` and `push`
-from .run import Job, RunFiles, choose_backbone, describe, learn, model_facts, read_items, run_id
+from .run import (Job, RunFiles, choose_backbone, describe, learn, model_facts,
+                            read_items, run_id)
 
 # %% ../nbs/engineering/front_door.ipynb #d658dce5
 def fit(
-    data:str|Path|Items, # a folder with a sub-folder per class, a table (path,label[,split][,group]), digits, caltech101, or Items
-    recipe:Recipe|str|Path|dict|None=None, # how to train: a recipe, a JSON file, or the name of a preset; None: the one that suits
-    new_classes:bool=False, # will it be used on classes that are not among these? Then it is judged on classes that training never met
-    finetune:str|None=None, # what of a pretrained backbone learns: 'none', 'last' or 'all'; None: as the recipe says
-    pairs:str|Path|None=None, # a CSV of labelled pairs, a,b,y,split, instead of class pairs; y is 0 where both show the same
+    # a folder of class folders, a table (path,label[,split][,group]), digits, caltech101, or Items
+    data:str|Path|Items,
+    # how to train: a recipe, a JSON file, or the name of a preset; None: the one that suits
+    recipe:Recipe|str|Path|dict|None=None,
+    # will it meet classes that are not among these? Then it is judged on classes of no training
+    new_classes:bool=False,
+    # what of a pretrained backbone learns: 'none', 'last' or 'all'; None: as the recipe says
+    finetune:str|None=None,
+    # a CSV of labelled pairs, a,b,y,split, instead of class pairs; y is 0 where both show the same
+    pairs:str|Path|None=None,
     same_is:int=0, # what y of such a pair is where both show the same
     backbone:str='auto', # resnet50, efficientnet_lite0, tiny, or the name of a timm model
     backbone_weights:str|Path|None=None, # ImageNet weights from this file
@@ -28,25 +34,31 @@ def fit(
     classes:str='all', # of caltech101: 'all' or 'clean'
     epochs:int|None=None, # at most; None: as the recipe says
     seed:int=42, # of split, pairs, weights and batches
-    out:str|Path|None=None, # folder for checkpoints, with which `resume` goes on; None: nothing is written
+    # folder for checkpoints, with which `resume` goes on; None: nothing is written
+    out:str|Path|None=None,
     resume:bool=False, # go on with an interrupted training
     device:str|None=None, # cpu, cuda, mps; None: the fastest there is
     workers:int=0, # that read images; 0: as many as suit
-    log_with:str|None=None, # tensorboard, mlflow, wandb or another tracker that accelerate knows: it writes below `runs/`
+    # tensorboard, mlflow, wandb or another tracker that accelerate knows: it writes below `runs/`
+    log_with:str|None=None,
     say=print # who is told what was left out; a function of one line
 )->Matcher: # with .evaluation, .baseline, .history, .recipe and .results
-    "Learn to say whether two images show the same kind of thing, and measure how often that is wrong."
+    "Learn whether two images show the same kind of thing, and measure how often that is wrong."
     items = data if isinstance(data, Items) else read_items(str(data), root, classes, pairs)
     protocol = 'unseen' if new_classes and not pairs else 'seen'
-    job = Job(printable(items.name), RunFiles(out or '.', 'model'), protocol, classes, seed, pairs, same_is, epochs, device, workers, resume,
-              read_recipe(recipe), finetune, log_with)
+    job = Job(printable(items.name), RunFiles(out or '.', 'model'), protocol, classes, seed, pairs,
+              same_is, epochs, device, workers, resume, read_recipe(recipe), finetune, log_with)
     job.check()
     name = 'digits' if items.arrays is not None and items.name=='digits' else str(data)
     bb = choose_backbone(name, backbone, backbone_weights, seed, job.pooling)
     o = learn(job, items, bb, say, out=Path(out) if out else None)
-    results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history, run=run_id(job, o.inputs, o.split, o.pairs),
-                       early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds) | dict(name=items.name)
-    known = [] if pairs else sorted({l for l,p in zip(o.inputs.items.labels, o.split) if p=='train'})
-    model = Matcher(o.inputs.net, model_facts(results, o.trained, known) | dict(backbone=bb.name, dim=o.inputs.net.head.dim), device)
-    model.evaluation,model.baseline,model.history,model.recipe,model.results = o.trained,o.frozen,o.history,o.recipe,results
+    results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
+                       run=run_id(job, o.inputs, o.split, o.pairs), early=o.early,
+                       recipe=to_dict(o.recipe), seconds=o.seconds) | dict(name=items.name)
+    known = ([] if pairs
+             else sorted({l for l,p in zip(o.inputs.items.labels, o.split) if p=='train'}))
+    model = Matcher(o.inputs.net, model_facts(results, o.trained, known)
+                    | dict(backbone=bb.name, dim=o.inputs.net.head.dim), device)
+    model.evaluation,model.baseline,model.history = o.trained,o.frozen,o.history
+    model.recipe,model.results = o.recipe,results
     return model

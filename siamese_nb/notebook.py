@@ -43,7 +43,8 @@ def show_stored(
 )->Stored|None: # the value of its last line
     "Show what a cell showed."
     from IPython.display import display
-    if not outputs: return print('left out: this cell needs Caltech-101, and nothing is stored to show instead')
+    if not outputs:
+        return print('left out: this cell needs Caltech-101, and nothing is stored to show instead')
     value = None
     for o in outputs:
         if o['output_type']=='stream': print(''.join(o['text']), end='')
@@ -52,7 +53,9 @@ def show_stored(
     return value
 
 # %% ../nbs/engineering/notebook.ipynb #9374e8f8
-_kept = {} # cells of this notebook and what they showed, read when `caltech_cells` is called: a save in between may have lost them
+# cells of this notebook and what they showed, read when `caltech_cells` is called: a save in
+# between may have lost them
+_kept = {}
 
 def keep_caltech(
     lines:list # a cell of a notebook
@@ -60,7 +63,8 @@ def keep_caltech(
     "Do not run a cell that begins with `#| caltech` where Caltech-101 is not at hand."
     flagged = bool(lines) and re.match(r'#\s*\|\s*caltech\b', lines[0])
     if not flagged or find_caltech101(): return lines
-    return [f"import siamese_nb.notebook as _n; _n.show_stored(_n.kept_outputs({''.join(lines)!r}))\n"]
+    return ["import siamese_nb.notebook as _n; "
+            f"_n.show_stored(_n.kept_outputs({''.join(lines)!r}))\n"]
 
 def kept_outputs(
     source:str # of a cell
@@ -70,10 +74,12 @@ def kept_outputs(
 
 # %% ../nbs/engineering/notebook.ipynb #03ed48cb
 def caltech_cells():
-    "From here on, cells flagged `#| caltech` show their stored outputs where the photographs are missing."
+    "From here on, `#| caltech` cells show their stored outputs where the photographs are missing."
     shell,file = ipython_shell(),notebook_file()
-    if shell and keep_caltech not in shell.input_transformers_cleanup: shell.input_transformers_cleanup.append(keep_caltech)
+    if shell and keep_caltech not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(keep_caltech)
     try: cells = json.loads(file.read_text(encoding='utf-8'))['cells'] if file else []
     except (OSError, ValueError, KeyError): cells = []
     for c in cells:
-        if c['cell_type']=='code' and c.get('outputs'): _kept.setdefault(''.join(c['source']).strip(), c['outputs'])
+        if c['cell_type']=='code' and c.get('outputs'):
+            _kept.setdefault(''.join(c['source']).strip(), c['outputs'])

@@ -19,8 +19,9 @@ PART_LABELS = dict(train='training pairs', valid='validation pairs')
 def use_style():
     "One look for all figures."
     import seaborn as sns
-    sns.set_theme('notebook', 'whitegrid', rc={'figure.dpi':80, 'figure.facecolor':'white',
-                                               'savefig.facecolor':'white', 'axes.titlesize':'medium'})
+    sns.set_theme('notebook', 'whitegrid',
+                  rc={'figure.dpi':80, 'figure.facecolor':'white',
+                      'savefig.facecolor':'white', 'axes.titlesize':'medium'})
 
 # %% ../nbs/engineering/plots.ipynb #17483e82
 def draw_frame(
@@ -49,7 +50,8 @@ def show_images(
     import matplotlib.pyplot as plt
     ncols = min(ncols, max(len(imgs), 1))
     nrows = math.ceil(len(imgs)/ncols) or 1
-    fig,axs = plt.subplots(nrows, ncols, figsize=(size*ncols, (size+.25*bool(titles))*nrows), squeeze=False, layout='constrained')
+    fig,axs = plt.subplots(nrows, ncols, figsize=(size*ncols, (size+.25*bool(titles))*nrows),
+                           squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set(xticks=[], yticks=[], frame_on=False, box_aspect=1)
     for i,(img,ax) in enumerate(zip(imgs, axs.flat)):
         ax.imshow(img, cmap='gray')

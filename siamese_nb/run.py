@@ -53,7 +53,8 @@ from .report.curves import *
 from .report.curves import READINGS,read_curves
 from .report.figures import save_graphs
 from .report.files import *
-from .report.files import RunFiles,begin,check_apart,check_owner,check_room,data_identity,full_disk_named,only_run,publish
+from .report.files import (RunFiles,begin,check_apart,check_owner,check_room,
+                                     data_identity,full_disk_named,only_run,publish)
 from .report.page import *
 from .report.page import repeat_command,results_table
 
@@ -77,21 +78,25 @@ class Job:
     log_with:str|None=None # tracker that gets the row of every epoch, as accelerate calls it
 
     @property
-    def new(self): return bool(self.pairs) or self.protocol=='unseen' # shall it work on what training does not meet?
+    # shall it work on what training does not meet?
+    def new(self): return bool(self.pairs) or self.protocol=='unseen'
 
     def recipe_for(self, bb:Backbone)->Recipe: # checked against what the backbone can do
         "The recipe that was asked for, or the one that suits a backbone and a purpose"
         r = self.recipe or suitable(bb.frozen, self.new, self.finetune)
         if not bb.frozen and r.finetune!='all': raise ValueError(
-            f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: give finetune all, or a pretrained backbone")
+            f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: "
+            "give finetune all, or a pretrained backbone")
         return replace(r, finetune=self.finetune) if self.recipe and self.finetune else r
 
     @property
-    def pooling(self): return (self.recipe or (NEW if self.new else KNOWN)).pooling # of a pretrained backbone
+    # of a pretrained backbone
+    def pooling(self): return (self.recipe or (NEW if self.new else KNOWN)).pooling
 
     def trackers(self):
         "The tracker, in a list; it writes below `runs/`"
-        return [Track(self.log_with, self.files.out/'runs', self.files.name)] if self.log_with else []
+        return ([Track(self.log_with, self.files.out/'runs', self.files.name)]
+                if self.log_with else [])
 
     def check(self):
         "ValueError, one line, for what no run could use"
@@ -100,18 +105,23 @@ class Job:
 
 # %% ../nbs/engineering/run.ipynb #d4bb61c7
 def _one_of(name, value, *allowed):
-    if value not in allowed: raise ValueError(f"{name} is {quoted(str(value))}: it can be {', '.join(repr(o) for o in allowed if o is not None)}")
+    if value not in allowed:
+        raise ValueError(f"{name} is {quoted(str(value))}: "
+                         f"it can be {', '.join(repr(o) for o in allowed if o is not None)}")
 
 def _check_numbers(job:Job):
     "Refuse what no run could use"
     _one_of('protocol', job.protocol, 'seen', 'unseen')
     _one_of('same_is', job.same_is, 0, 1)
     _one_of('finetune', job.finetune, None, 'none', 'last', 'all')
-    if job.epochs is not None and job.epochs<1: raise ValueError(f'epochs is {job.epochs}: give 1 or more')
+    if job.epochs is not None and job.epochs<1:
+        raise ValueError(f'epochs is {job.epochs}: give 1 or more')
     most = max(32, 4*(os.cpu_count() or 1))
     if not 0<=job.workers<=most: raise ValueError(f'workers is {job.workers}: give 0 to {most}')
-    if not 0<=job.seed<2**32: raise ValueError(f'seed is {job.seed}: give a number from 0 to {2**32-1}')
-    if job.same_is and not job.pairs: raise ValueError('same_is says what y means in a table of pairs: give --pairs as well')
+    if not 0<=job.seed<2**32:
+        raise ValueError(f'seed is {job.seed}: give a number from 0 to {2**32-1}')
+    if job.same_is and not job.pairs:
+        raise ValueError('same_is says what y means in a table of pairs: give --pairs as well')
     if job.device: get_device(job.device)
 
 def _run_name(items:Items, protocol:str, name:str|None)->str:
@@ -141,7 +151,8 @@ def read_items(
     pairs:str|None=None # CSV of labelled pairs
 )->Items:
     "The table of images"
-    if not str(data): raise ValueError('data is empty: give digits, caltech101, a folder or a table')
+    if not str(data):
+        raise ValueError('data is empty: give digits, caltech101, a folder or a table')
     folder = Path(data).expanduser().is_dir() and data not in ('digits', 'caltech101')
     return any_folder(data) if pairs and folder else get_items(data, root, classes)
 
@@ -153,7 +164,8 @@ def split_and_pairs(
     "Who is trained on, and who judges"
     if job.pairs:
         split,pairs = given_pairs(job.pairs, items, job.same_is)
-        return (items, split, pairs) if (split!='').all() else keep_rows(items, split, pairs, split!='')
+        return ((items, split, pairs) if (split!='').all()
+                else keep_rows(items, split, pairs, split!=''))
     split = make_split(items, job.protocol, job.seed)
     return items,split,draw_pairs(items, split, seed=job.seed)
 
@@ -184,8 +196,10 @@ def after_reading(
     n = {p:len(o[2]) for p,o in pairs.items()}
     _,split,pairs = keep_rows(items, split, pairs, keep)
     for p,(_,_,y) in pairs.items():
-        if len(set(y.tolist()))<2: raise ValueError(f'{printable(unread[0][0])} cannot be read ({unread[0][1]}), and {len(unread)-1} others: '
-                                                    f'without them the {p} part has not both kinds of pair')
+        if len(set(y.tolist()))<2:
+            raise ValueError(f'{printable(unread[0][0])} cannot be read ({unread[0][1]}), '
+                             f'and {len(unread)-1} others: '
+                             f'without them the {p} part has not both kinds of pair')
     lost = sum(n.values())-sum(len(o[2]) for o in pairs.values())
     return split,pairs,[skipped_line(unread)+f'; {lost:,} pairs with them']
 
@@ -197,7 +211,8 @@ def owners_of(
     "Whose image is it, where folders or a table say so?"
     if labelled and any(items.labels): return list(items.labels)
     g = getattr(items, 'groups', None)
-    return [str(o) for o in g] if g is not None and len(set(g))<=len(items)/2 else None # else they are copies of single pictures
+    # else they are copies of single pictures
+    return [str(o) for o in g] if g is not None and len(set(g))<=len(items)/2 else None
 
 def shared_owners(
     owners:list, # person, writer or group of every image
@@ -218,7 +233,8 @@ def frozen_embeddings(
     "What the backbone alone makes of one plain view"
     bb = inputs.net.backbone
     x = bb.plain_half(inputs.x[:,0]) if bb.frozen else inputs.x[:,0]
-    with torch_threads(1): return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
+    with torch_threads(1):
+        return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
 
 # %% ../nbs/engineering/run.ipynb #ce17a054
 def early_warnings(
@@ -234,8 +250,9 @@ def early_warnings(
     auc = looks_reversed(pair_distances(frozen, a, b), y)
     both = shared_owners(owners_of(items, True) or [], split)
     return [*([reversed_line(auc)] if auc is not None else []),
-            *([f'folders or groups with images in more than one part: {len(both):,}, for example {printable(both[0])}; '
-               'for people or writers that training has not met, give each to one part'] if both else [])]
+            *([f'folders or groups with images in more than one part: {len(both):,}, for '
+               f'example {printable(both[0])}; for people or writers that training has not met, '
+               'give each to one part'] if both else [])]
 
 # %% ../nbs/engineering/run.ipynb #2644f3b0
 def cut_by_all(
@@ -244,10 +261,11 @@ def cut_by_all(
     split:np.ndarray, # part of each
     seed:int=42 # of the pairs
 )->Cut:
-    "The threshold that all classes choose which are not test classes; to a frozen backbone they are all new"
+    "The threshold that all classes choose but the test's; to a frozen backbone they are all new"
     rows = np.flatnonzero(np.asarray(split)!='test')
     a,b,t = fixed_pairs(np.asarray(y)[rows], seed=seed)
-    return best_of(pair_distances(e, rows[a], rows[b]), t, f'{len(set(np.asarray(y)[rows])):,} classes')
+    return best_of(pair_distances(e, rows[a], rows[b]), t,
+                   f'{len(set(np.asarray(y)[rows])):,} classes')
 
 # %% ../nbs/engineering/run.ipynb #51a10f69
 def measure(
@@ -256,19 +274,22 @@ def measure(
     split:np.ndarray, # part of each image
     pairs:dict, # part -> (a, b, y)
     frozen:torch.Tensor, # embeddings before training
-    cut:Cut|None=None # if all classes that are not test classes chose the threshold; None: the validation pairs do
+    cut:Cut|None=None # if all but the test classes chose the threshold; None: the validation pairs
 )->list: # an `Evaluation` after training, and one before
     "The same questions, twice"
     with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=job.device)
     labels = None if job.pairs else inputs.items.labels
-    about = dict(unseen=job.protocol=='unseen', seed=job.seed, owners=owners_of(inputs.items, bool(job.pairs)))
+    about = dict(unseen=job.protocol=='unseen', seed=job.seed,
+                 owners=owners_of(inputs.items, bool(job.pairs)))
     both = [(e, cut), (frozen, cut and cut_by_all(frozen, inputs.items.y, split, job.seed))]
-    return [evaluate(o, pairs, labels, split, cut=c, **about) for o,c in bar(both, 'evaluate', 'embedding')]
+    return [evaluate(o, pairs, labels, split, cut=c, **about)
+            for o,c in bar(both, 'evaluate', 'embedding')]
 
 # %% ../nbs/engineering/run.ipynb #5f41365a
 def versions()->dict: # package -> version
     "What the last digits depend on besides the data and the seed"
-    return dict(siamese_nb=siamese_nb.__version__, python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__)
+    return dict(siamese_nb=siamese_nb.__version__, python=platform.python_version(),
+                torch=torch.__version__, torchvision=torchvision.__version__)
 
 def table_hash(
     *columns # sequences of text or numbers
@@ -284,7 +305,8 @@ def run_id(
 )->str: # the same for the same run, another one for any other
     "What each file of a run carries, so that it can be told which belong together"
     x = content_hash(inputs.x.contiguous().view(torch.uint8).numpy())
-    return table_hash(inputs.items.paths, split, *(o for p in PARTS for o in pairs[p]), [x, job.seed, job.epochs, job.protocol, inputs.net.backbone.name, versions()])
+    return table_hash(inputs.items.paths, split, *(o for p in PARTS for o in pairs[p]),
+                      [x, job.seed, job.epochs, job.protocol, inputs.net.backbone.name, versions()])
 
 # %% ../nbs/engineering/run.ipynb #3d68c25a
 def describe(
@@ -299,23 +321,31 @@ def describe(
     "Both evaluations, what they are about, and what to know about them"
     n,items,early = Counter(split),inputs.items,about.pop('early', [])
     labels,owners = None if job.pairs else items.labels,owners_of(items, bool(job.pairs))
-    r = summary(trained, frozen, name=job.files.name, data=job.data, protocol=job.protocol, classes=job.classes,
-                backbone=inputs.net.backbone.name, finetune=about.get('recipe', {}).get('finetune', 'none'),
+    r = summary(trained, frozen, name=job.files.name, data=job.data,
+                protocol=job.protocol, classes=job.classes,
+                backbone=inputs.net.backbone.name,
+                finetune=about.get('recipe', {}).get('finetune', 'none'),
                 seed=job.seed, n_images={p:n[p] for p in PARTS}, versions=versions(),
-                pairs_from='table' if job.pairs else 'classes', shared_groups=len(shared_owners(owners, split)) if owners else None,
-                baseline='frozen backbone' if inputs.net.backbone.frozen else 'random network', collapse=history.collapse,
+                pairs_from='table' if job.pairs else 'classes',
+                shared_groups=len(shared_owners(owners, split)) if owners else None,
+                baseline='frozen backbone' if inputs.net.backbone.frozen else 'random network',
+                collapse=history.collapse,
                 credit=getattr(items, 'credit', ''), **about)
     kind = read_curves(history, history.collapse)[0]
-    bad = [f'training {kind}: {READINGS[kind]}'] if kind in ('collapsed', 'weak', 'over-fitted') else []
-    return r | dict(reading=kind, warnings=[*early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95']), *bad])
+    bad = ([f'training {kind}: {READINGS[kind]}']
+           if kind in ('collapsed', 'weak', 'over-fitted') else [])
+    return r | dict(reading=kind, warnings=[
+        *early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95']), *bad])
 
 # %% ../nbs/engineering/run.ipynb #45acb6ad
 def whose_pairs(
     results:dict # as in results.json
 )->str:
     "Whose pictures the error rate was measured on"
-    new = 'of classes that training never met' if results['protocol']=='unseen' else 'of classes that training knew'
-    return f"{results['n_pairs']['test']:,} test pairs of {results['name']}, {'labelled in a table' if results.get('pairs_from')=='table' else new}"
+    new = ('of classes that training never met' if results['protocol']=='unseen'
+           else 'of classes that training knew')
+    return (f"{results['n_pairs']['test']:,} test pairs of {results['name']}, "
+            f"{'labelled in a table' if results.get('pairs_from')=='table' else new}")
 
 def model_facts(
     results:dict, # as in results.json
@@ -323,12 +353,17 @@ def model_facts(
     classes:list, # names of the training classes
 )->dict: # metadata of model.safetensors
     "What a model file says about itself"
-    kept = {k:results[k] for k in ('name','data','protocol','threshold','seed','versions','run','recipe') if k in results}
+    kept = {k:results[k]
+            for k in ('name','data','protocol','threshold','seed','versions','run','recipe')
+            if k in results}
     metrics = {k:results['test'][k] for k in ('accuracy','precision','recall','f1','roc_auc','eer')}
-    draws = f"the labelled pairs of {results['name']}" if results.get('pairs_from')=='table' else \
-            "Caltech-101's folders" if results['data']=='caltech101' else f"the classes of {results['name']}"
-    return dict(kept, positive='same', polarity='0 same, 1 different', line=draws, classes=classes, error_rate=1-metrics['accuracy'],
-                calibration=list(trained.calibration), metrics=metrics, measured_on=whose_pairs(results), threshold_from=results['threshold_from'],
+    draws = (f"the labelled pairs of {results['name']}" if results.get('pairs_from')=='table'
+             else "Caltech-101's folders" if results['data']=='caltech101'
+             else f"the classes of {results['name']}")
+    return dict(kept, positive='same', polarity='0 same, 1 different',
+                line=draws, classes=classes, error_rate=1-metrics['accuracy'],
+                calibration=list(trained.calibration), metrics=metrics,
+                measured_on=whose_pairs(results), threshold_from=results['threshold_from'],
                 calibration_pairs=results['n_pairs']['valid'])
 
 # %% ../nbs/engineering/run.ipynb #1cff86a9
@@ -345,16 +380,19 @@ def write_run(
     "The model, its split and pairs; pictures, figures and report"
     (trained,frozen),items,weights,graphs = both,inputs.items,job.files.work,job.files.drawn
     save_split(items, split, weights/'split.csv')
-    for part in ('valid','test'): save_pairs(weights/f'pairs_{part}.csv', items, *trained.pairs[part][:3])
+    for part in ('valid','test'):
+        save_pairs(weights/f'pairs_{part}.csv', items, *trained.pairs[part][:3])
     kept = history.table().assign(kept=[i==history.best for i in range(len(history))])
     write_csv(weights/'history.csv', list(kept), kept.itertuples(index=False))
     classes = [] if job.pairs else sorted({l for l,p in zip(items.labels, split) if p=='train'})
-    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes), half=hasattr(history, 'tuned'))
+    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes),
+               half=hasattr(history, 'tuned'))
     save_graphs(graphs, items, trained, frozen, split, history, run=results['run'])
     results['seconds']['total'] = time.perf_counter()-start
     save_results(graphs/'results.json', results)
     write_report(graphs, history, command)
-    publish(job.files, dict(run=results['run'], name=job.files.name, data=job.data, identity=results['identity']))
+    publish(job.files, dict(run=results['run'], name=job.files.name, data=job.data,
+                            identity=results['identity']))
 
 # %% ../nbs/engineering/run.ipynb #f58db69d
 @dataclass
@@ -375,7 +413,7 @@ def learn(
     items:Items, # a table of images
     bb:Backbone, # whose features are used
     say=print, # who is told: a function of one line
-    before:tuple|None=None, # items, split and pairs from `split_and_pairs`, where that was asked already
+    before:tuple|None=None, # items, split and pairs, where `split_and_pairs` was asked already
     out:Path|None=None # folder for checkpoints; None: nowhere
 )->Learned:
     "Split, pairs, reading, training, evaluation"
@@ -383,18 +421,22 @@ def learn(
     before = before or split_and_pairs(job, items) # nothing to pair? Say so before the long part
     for o in before[0].notes[told:]: say(o)
     recipe = job.recipe_for(bb)
-    inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views, job.device, job.workers)
+    inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views,
+                         job.device, job.workers)
     split,drawn,lines = after_reading(job, before, inputs.unread)
     frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
     early = early_warnings(job, inputs.items, split, drawn, frozen)
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
-    same = dict(backbone=bb.name, seed=job.seed, images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
-    history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs, job.workers, job.data!='digits',
-                         seed=job.seed, out=out, resume=job.resume, device=job.device, about=same, callbacks=job.trackers())
+    same = dict(backbone=bb.name, seed=job.seed,
+                images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
+    history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs,
+                         job.workers, job.data!='digits', seed=job.seed, out=out, resume=job.resume,
+                         device=job.device, about=same, callbacks=job.trackers())
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
-    return Learned(inputs, split, drawn, recipe, history, trained, untrained, [*before[0].notes, *early],
+    return Learned(inputs, split, drawn, recipe, history, trained,
+                   untrained, [*before[0].notes, *early],
                    dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
 
 # %% ../nbs/engineering/run.ipynb #1ea4n001
@@ -406,48 +448,67 @@ def run_job(
     again:dict # options for the command that makes the run again
 )->dict: # as in results.json
     "Learn, and put it in writing"
-    start,before = time.perf_counter(),split_and_pairs(job, items) # nothing to pair? Say so before anything is written
-    print(items, *items.notes, f'backbone: {bb.why}', *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n', flush=True)
+    # nothing to pair? Say so before anything is written
+    start,before = time.perf_counter(),split_and_pairs(job, items)
+    print(items, *items.notes, f'backbone: {bb.why}',
+          *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n', flush=True)
     o = learn(job, items, bb, lambda line: print(line, flush=True), before, job.files.work)
-    results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history, run=run_id(job, o.inputs, o.split, o.pairs),
+    results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
+                       run=run_id(job, o.inputs, o.split, o.pairs),
                        early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
-    write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results, repeat_command(results, **again), start)
+    write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results,
+              repeat_command(results, **again), start)
     return results
 
 # %% ../nbs/engineering/run.ipynb #eac5f2cc
 def siamese_run(
-    data:str, # `digits`, `caltech101`, a folder with one sub-folder per class, or a table: path,label[,split][,group]
+    # `digits`, `caltech101`, a folder with a folder per class, a table path,label[,split][,group]
+    data:str,
     root:str=None, # where caltech101 lies or is put
     backbone:str='auto', # resnet50, efficientnet_lite0, tiny, or the name of a timm model
     backbone_weights:str=None, # ImageNet weights from this file, for machines that cannot download
-    protocol:str='seen', # seen: new images of the same classes; unseen: classes that training never met
-    classes:str='all', # of caltech101: all 102 folders, or clean: without BACKGROUND_Google and Faces_easy
+    # seen: new images of the same classes; unseen: classes that training never met
+    protocol:str='seen',
+    # of caltech101: all 102 folders, or clean: without BACKGROUND_Google and Faces_easy
+    classes:str='all',
     epochs:int=None, # at most; the default suits the backbone
     seed:int=42, # of split, pairs, weights and batches
     out:str='.', # weights/ and graphs/ go here
-    name:str=None, # of the results; default: the data set's name; for unseen classes -unseen is appended
+    # of the results; default: the data set's name; for unseen classes -unseen is appended
+    name:str=None,
     device:str=None, # cpu, cuda, mps; default: the fastest there is
     workers:int=0, # that read images; 0: as many as suit
     resume:bool=False, # go on with an interrupted training
-    pairs:str=None, # CSV of labelled pairs instead of class pairs: a,b,y,split; y is 0 where both show the same
-    finetune:str=None, # what of a pretrained backbone learns: none, last (its last stage) or all; default: as the recipe says
-    recipe:str=None, # a JSON file, or known, new, small, fine_tune: how to train; default: the one that suits
-    same_is:int=0, # what y of such a pair is where both show the same: 1 for tables of other libraries
-    log_with:str=None, # tensorboard, mlflow, wandb or another tracker that accelerate knows: the row of every epoch, below runs/
+    # CSV of labelled pairs instead of class pairs: a,b,y,split; y is 0 where both show the same
+    pairs:str=None,
+    # what of a pretrained backbone learns: none, last (its last stage), all; default: the recipe's
+    finetune:str=None,
+    # a JSON file, or known, new, small, fine_tune: how to train; default: the one that suits
+    recipe:str=None,
+    # what y of such a pair is where both show the same: 1 for tables of other libraries
+    same_is:int=0,
+    # tensorboard, mlflow, wandb or another tracker that accelerate knows: each epoch, below runs/
+    log_with:str=None,
 )->dict: # what results.json holds
     "Train a Siamese network on images and measure it: split, pairs, training, evaluation, plots"
     items = read_items(data, root, classes, pairs)
     files = RunFiles(out, _run_name(items, protocol, name))
-    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device, workers, resume, read_recipe(recipe), finetune, log_with)
+    job = Job(printable(data), files, protocol, classes, seed, pairs, same_is, epochs, device,
+              workers, resume, read_recipe(recipe), finetune, log_with)
     job.check()
-    identity = data_identity(items.name, None if data in ('digits', 'caltech101') else items.root, zip(items.paths, items.labels))
+    identity = data_identity(items.name, None if data in ('digits', 'caltech101') else items.root,
+                             zip(items.paths, items.labels))
     for o in (files.weights, files.graphs): check_room(o)
     check_apart(files, items)
     check_owner(files, identity, job.data)
     bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
-    again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is, finetune=finetune, recipe=recipe)
-    with full_disk_named(files.out),only_run(files): results = run_job(job, items, bb, dict(identity=identity), again)
-    print(results_table(results), *[f'written: {printable(o)}' for o in (files.weights, files.graphs, files.graphs/'report.html')], sep='\n')
+    again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is,
+                 finetune=finetune, recipe=recipe)
+    with full_disk_named(files.out),only_run(files):
+        results = run_job(job, items, bb, dict(identity=identity), again)
+    print(results_table(results),
+          *[f'written: {printable(o)}'
+            for o in (files.weights, files.graphs, files.graphs/'report.html')], sep='\n')
     return results
 
 # %% ../nbs/engineering/run.ipynb #52b91544

@@ -90,7 +90,8 @@ def confusable(
     least:float=.1 # share that is worth a word
 )->list: # (class, class, share), worst first
     "Pairs of classes whose images vote for each other."
-    c = np.array([p[y==k].mean(0) if (y==k).any() else np.zeros(p.shape[1]) for k in range(p.shape[1])])
+    c = np.array([p[y==k].mean(0) if (y==k).any() else np.zeros(p.shape[1])
+                  for k in range(p.shape[1])])
     both = (c+c.T)/np.maximum(np.diag(c)[:, None]+np.diag(c)[None]+c+c.T, 1e-9)
     a,b = np.nonzero(np.triu(both, 1)>least)
     return sorted(((int(i), int(j), float(both[i, j])) for i,j in zip(a, b)), key=lambda o: -o[2])
@@ -100,18 +101,22 @@ def confusable(
 class Audit:
     "What was found, worst first."
     folder:Path # of images
-    labels:list=field(default_factory=list) # dicts of path, label, suggested, score (probability of the label it has)
+    labels:list=field(default_factory=list) # dicts of path, label, suggested, score (of the label)
     outliers:list=field(default_factory=list) # dicts of path, score
     copies:list=field(default_factory=list) # lists of paths
     two_labels:list=field(default_factory=list) # lists of paths: copies under different labels
     confusable:list=field(default_factory=list) # dicts of classes, share
     notes:list=field(default_factory=list) # what was not looked at, and why
 
-    def to_dict(self): return {k:getattr(self, k) for k in ('labels', 'outliers', 'copies', 'two_labels', 'confusable')}
+    def to_dict(self):
+        return {k:getattr(self, k)
+                for k in ('labels', 'outliers', 'copies', 'two_labels', 'confusable')}
     def __repr__(self):
         n = self.to_dict()
-        return (f"{printable(self.folder.name or self.folder)}: {len(n['labels'])} labels in doubt, {len(n['outliers'])} outliers, {len(n['copies'])} groups of copies, "
-                f"{len(n['two_labels'])} of them under two labels, {len(n['confusable'])} pairs of classes hard to tell apart")
+        return (f"{printable(self.folder.name or self.folder)}: {len(n['labels'])} labels in "
+                f"doubt, {len(n['outliers'])} outliers, {len(n['copies'])} groups of copies, "
+                f"{len(n['two_labels'])} of them under two labels, "
+                f"{len(n['confusable'])} pairs of classes hard to tell apart")
 
 # %% ../../nbs/further/audit.ipynb #acbc19dd
 _FEWEST = 4 # images that a class needs before its labels can be doubted
@@ -128,14 +133,18 @@ def audit(
     groups = copy_groups(e, thumbs)
     lonely = loneliness(e, groups)
     limit = np.median(lonely)+6*np.median(np.abs(lonely-np.median(lonely)))*1.4826
-    out.outliers = [dict(path=paths[i], score=round(float(lonely[i]), 3)) for i in np.argsort(-lonely, kind='stable') if lonely[i]>limit]
+    out.outliers = [dict(path=paths[i], score=round(float(lonely[i]), 3))
+                    for i in np.argsort(-lonely, kind='stable') if lonely[i]>limit]
     members = [np.flatnonzero(groups==g) for g in np.flatnonzero(np.bincount(groups)>1)]
     out.copies = sorted(([paths[i] for i in m] for m in members), key=lambda m: -len(m))
-    out.two_labels = sorted(([paths[i] for i in m] for m in members if len(set(labels[m]))>1), key=lambda m: -len(m))
+    out.two_labels = sorted(([paths[i] for i in m] for m in members if len(set(labels[m]))>1),
+                            key=lambda m: -len(m))
     names,count = np.unique(labels.astype(str), return_counts=True)
     few = set(names[count<_FEWEST])
     rows = np.flatnonzero([bool(l) and l not in few for l in labels])
-    if few: out.notes.append(f'{len(few)} classes of fewer than {_FEWEST} images: their labels were not doubted')
+    if few:
+        out.notes.append(f'{len(few)} classes of fewer than {_FEWEST} images: '
+                         'their labels were not doubted')
     classes = sorted(set(labels[rows]))
     if len(classes)<2: out.notes.append('fewer than two classes: labels were not looked at')
     else: _labels(out, e[rows], [paths[i] for i in rows], labels[rows], classes, groups[rows])
@@ -146,48 +155,68 @@ def _labels(out:Audit, e, paths, labels, classes, groups):
     y = np.array([classes.index(l) for l in labels])
     p,_,_ = neighbour_votes(e, y, groups)
     best = np.where(np.arange(len(classes))==y[:, None], -1, p).argmax(1)
-    out.labels = [dict(path=paths[i], label=classes[y[i]], suggested=classes[best[i]], score=round(float(p[i, y[i]]), 3)) for i in doubtful_labels(p, y)]
-    out.confusable = [dict(classes=[classes[a], classes[b]], share=round(s, 3)) for a,b,s in confusable(p, y)]
+    out.labels = [dict(path=paths[i], label=classes[y[i]], suggested=classes[best[i]],
+                       score=round(float(p[i, y[i]]), 3)) for i in doubtful_labels(p, y)]
+    out.confusable = [dict(classes=[classes[a], classes[b]], share=round(s, 3))
+                      for a,b,s in confusable(p, y)]
 
 # %% ../../nbs/further/audit.ipynb #2e070fa6
-KINDS = dict(labels='Labels in doubt', two_labels='One picture under two labels', outliers='Outliers', copies='Copies', confusable='Classes that are hard to tell apart')
-_STYLE = ('<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}'
-         '.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:9rem;font-size:12px;overflow-wrap:anywhere}img{max-width:9rem;max-height:7rem}'
-         '.group{border-left:3px solid #0072B2;padding-left:.7rem;margin:.7rem 0}</style>')
+KINDS = dict(labels='Labels in doubt', two_labels='One picture under two labels',
+             outliers='Outliers', copies='Copies', confusable='Classes that are hard to tell apart')
+_STYLE = ('<style>:root{color-scheme:light dark}'
+          'body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}'
+          '.row{display:flex;flex-wrap:wrap;gap:1rem}'
+          'figure{margin:0;width:9rem;font-size:12px;overflow-wrap:anywhere}'
+          'img{max-width:9rem;max-height:7rem}'
+          '.group{border-left:3px solid #0072B2;padding-left:.7rem;margin:.7rem 0}</style>')
 
 def audit_rows(
     a:Audit # what was found
 )->list: # kind, group, path, label, suggested, score
     "Everything that was found, a row per picture or pair of classes."
-    rows = [('label', i, o['path'], o['label'], o['suggested'], o['score']) for i,o in enumerate(a.labels)]
+    rows = [('label', i, o['path'], o['label'], o['suggested'], o['score'])
+            for i,o in enumerate(a.labels)]
     rows += [('outlier', i, o['path'], '', '', o['score']) for i,o in enumerate(a.outliers)]
-    rows += [(kind, i, p, '', '', '') for kind,groups in (('copy', a.copies), ('two labels', a.two_labels)) for i,g in enumerate(groups) for p in g]
-    return rows+[('confusable', i, '', *o['classes'], o['share']) for i,o in enumerate(a.confusable)]
+    both = ('copy', a.copies),('two labels', a.two_labels)
+    rows += [(kind, i, p, '', '', '') for kind,o in both for i,g in enumerate(o) for p in g]
+    return rows+[('confusable', i, '', *o['classes'], o['share'])
+                 for i,o in enumerate(a.confusable)]
 
 def _figure(folder:Path, path:str, said:str)->str:
     out = io.BytesIO()
     small_copy(folder/path).save(out, 'JPEG', quality=75)
     text = '<br>'.join(html.escape(printable(o)) for o in (path, said) if o)
-    return f'<figure><img alt="" src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"><figcaption>{text}</figcaption></figure>'
+    data = base64.b64encode(out.getvalue()).decode()
+    return (f'<figure><img alt="" src="data:image/jpeg;base64,{data}">'
+            f'<figcaption>{text}</figcaption></figure>')
 
 # %% ../../nbs/further/audit.ipynb #16a83992
 def _section(a:Audit, kind:str, most:int)->str:
     found = getattr(a, kind)
-    said = {'labels':lambda o: f"{o['label']}? rather {o['suggested']}", 'outliers':lambda o: f"{o['score']:.2f} times as far as its neighbours"}
-    head = f'<h2>{KINDS[kind]}: {len(found):,}</h2>'+(f'<p>The worst {most} are shown; all are in audit.csv.</p>' if len(found)>most else '')
+    said = {'labels':lambda o: f"{o['label']}? rather {o['suggested']}",
+            'outliers':lambda o: f"{o['score']:.2f} times as far as its neighbours"}
+    head = f'<h2>{KINDS[kind]}: {len(found):,}</h2>'+(
+        f'<p>The worst {most} are shown; all are in audit.csv.</p>' if len(found)>most else '')
     if kind=='confusable':
-        return head+'<ul>'+''.join(f"<li>{html.escape(printable(' and '.join(o['classes'])))}: {o['share']:.0%}</li>" for o in found[:most])+'</ul>'
-    if kind in said: return head+'<div class=row>'+''.join(_figure(a.folder, o['path'], said[kind](o)) for o in found[:most])+'</div>'
-    return head+''.join('<div class="row group">'+''.join(_figure(a.folder, p, '') for p in g[:8])+'</div>' for g in found[:most])
+        return head+'<ul>'+''.join(f"<li>{html.escape(printable(' and '.join(o['classes'])))}: "
+                                   f"{o['share']:.0%}</li>" for o in found[:most])+'</ul>'
+    if kind in said:
+        return head+'<div class=row>'+''.join(_figure(a.folder, o['path'], said[kind](o))
+                                              for o in found[:most])+'</div>'
+    return head+''.join('<div class="row group">'+''.join(_figure(a.folder, p, '') for p in g[:8])
+                        +'</div>' for g in found[:most])
 
 def audit_page(
     a:Audit, # what was found
     most:int=60 # pictures or groups a section
 )->str: # HTML with the pictures in it
     "One page that needs nothing else."
-    head = f'<!doctype html><html lang=en><meta charset=utf-8><title>Audit of {html.escape(printable(a.folder.name))}</title>{_STYLE}<h1>{html.escape(repr(a))}</h1>'
+    head = (
+        '<!doctype html><html lang=en><meta charset=utf-8><title>Audit of '
+        f'{html.escape(printable(a.folder.name))}</title>{_STYLE}<h1>{html.escape(repr(a))}</h1>')
     notes = ''.join(f'<p>{html.escape(o)}.</p>' for o in a.notes)
-    return head+notes+''.join(_section(a, kind, most) for kind in KINDS if getattr(a, kind))+'</html>'
+    return head+notes+''.join(_section(a, kind, most) for kind in KINDS
+                              if getattr(a, kind))+'</html>'
 
 def write_audit(
     a:Audit, # what was found
@@ -195,8 +224,10 @@ def write_audit(
 )->Path: # the page
     "Write the table and the page."
     out = Path(out).expanduser()
-    write_csv(out/'audit.csv', ['kind', 'group', 'path', 'label', 'suggested', 'score'], audit_rows(a))
-    with atomic_write(out/'audit.html') as tmp: Path(tmp).write_text(audit_page(a), encoding='utf-8')
+    write_csv(out/'audit.csv', ['kind', 'group', 'path', 'label', 'suggested', 'score'],
+              audit_rows(a))
+    with atomic_write(out/'audit.html') as tmp:
+        Path(tmp).write_text(audit_page(a), encoding='utf-8')
     return out/'audit.html'
 
 # %% ../../nbs/further/audit.ipynb #f48384df
@@ -214,12 +245,14 @@ def audit_folder(
 def siamese_audit(
     folder:str, # images, one sub-folder per class; without classes it looks for copies and outliers
     model:str='general', # model.safetensors, the folder that holds it, general, or hf://user/name
-    out:str=None, # folder for audit.csv and audit.html, a page with the pictures; default: print only
+    # folder for audit.csv and audit.html, a page with the pictures; default: print only
+    out:str=None,
     json:bool=False, # print JSON
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Audit:
-    "What is wrong in a folder of images: labels in doubt, outliers, copies, classes that are hard to tell apart"
-    if not Path(folder).expanduser().is_dir(): raise FileNotFoundError(f'no folder at {printable(folder)}: give a folder of images')
+    "What is wrong in a folder of images: doubtful labels, outliers, copies, confusable classes"
+    if not Path(folder).expanduser().is_dir():
+        raise FileNotFoundError(f'no folder at {printable(folder)}: give a folder of images')
     if out:
         at = Path(out).expanduser()
         check_room(at, 1e6)
@@ -234,5 +267,6 @@ def _json(a): return json.dumps(a.to_dict(), indent=1)
 
 def _text(a):
     lines = [repr(a), *a.notes]
-    lines += [f"  {printable(o['path'])}: {printable(o['label'])}? rather {printable(o['suggested'])}" for o in a.labels[:10]]
+    lines += [f"  {printable(o['path'])}: "
+              f"{printable(o['label'])}? rather {printable(o['suggested'])}" for o in a.labels[:10]]
     return '\n'.join(lines+([f'  and {len(a.labels)-10} more'] if len(a.labels)>10 else []))

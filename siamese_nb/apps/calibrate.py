@@ -50,13 +50,18 @@ class Calibration(dict):
     unread = () # (path, why) of images that could not be read
     def __repr__(self):
         lo,hi = self['error_ci95']
-        said = (f"same below {self['threshold']:.3f}: {self['error_rate']:.1%} of such pairs would be judged wrongly (95 % interval {lo:.1%} to {hi:.1%}), "
-                f"{self['false_match']:.1%} of different pairs called same, {self['false_non_match']:.1%} of same pairs missed; "
-                f"measured on {self['measured_on']}, each pair judged by a threshold that it did not choose")
+        said = (f"same below {self['threshold']:.3f}: {self['error_rate']:.1%} of such "
+                f"pairs would be judged wrongly (95 % interval {lo:.1%} to {hi:.1%}), "
+                f"{self['false_match']:.1%} of different pairs called same, "
+                f"{self['false_non_match']:.1%} of same pairs missed; measured on "
+                f"{self['measured_on']}, each pair judged by a threshold that it did not choose")
         if self.get('promised') is not None:
             kept = self['promised']<=self['asked']+1e-9
-            said += f"; asked for at most {self['asked']:.2%} false matches, " + (f"promised {self['promised']:.2%}" if kept else
-                f"but these pairs are worth {self['worth']:,} independent ones, which can promise {self['promised']:.2%} at best: for {self['asked']:.2%} give pairs worth {pairs_needed(self['asked']):,}")
+            said += (f"; asked for at most {self['asked']:.2%} false matches, "
+                     + (f"promised {self['promised']:.2%}" if kept else
+                        f"but these pairs are worth {self['worth']:,} independent ones, "
+                        f"which can promise {self['promised']:.2%} at best: for "
+                        f"{self['asked']:.2%} give pairs worth {pairs_needed(self['asked']):,}"))
         return said
 
 # %% ../../nbs/further/calibrate.ipynb #d7ad4f45
@@ -64,27 +69,36 @@ class Calibration(dict):
 def calibrate(self:Matcher,
     data, # folder of class folders, a table, or `Items`: your own examples
     pairs:str=None, # CSV of labelled pairs instead of classes: a,b,y
-    false_matches:float=None, # false match rate that the threshold shall not exceed; default: both errors weigh alike
+    # false match rate that the threshold shall not exceed; default: both errors weigh alike
+    false_matches:float=None,
     seed:int=42 # of folds and resamples
 )->Calibration: # the model's threshold and probabilities are changed to it
     "Choose the threshold on your own examples, and measure it; nothing is trained"
-    if false_matches is not None and not 0<false_matches<1: raise ValueError(f'false_matches is {false_matches}: give a rate between 0 and 1, such as 0.01')
+    if false_matches is not None and not 0<false_matches<1:
+        raise ValueError(f'false_matches is {false_matches}: give a rate between 0 and 1, '
+                         'such as 0.01')
     items = data if isinstance(data, Items) else any_folder(data) if pairs else get_items(data)
     a,b,y,groups,of = pairs_of(items, pairs)
     check_sample(y, groups, of)
-    e,errors = self.embed_some([items.open(i) if items.root is None else items.file(i) for i in range(len(items))])
+    e,errors = self.embed_some([items.open(i) if items.root is None else items.file(i)
+                                for i in range(len(items))])
     readable = ~np.isnan(e).any(1)
     keep = readable[a] & readable[b]
     a,b,y,groups = a[keep],b[keep],y[keep],groups[keep]
     d = pair_distances(e, a, b)
     r = calibrated(d, y, groups, false_matches, of, seed)
     n,classes = len(np.unique([a, b])),0 if pairs else len(np.unique(groups))
-    whose = f"{len(y):,} pairs of {n:,} images" + (f' of {classes} classes' if classes else '') + f' in {printable(items.name)}'
-    asked = {} if false_matches is None else dict(asked=false_matches, promised=r['promised'], worth=r['worth'])
+    whose = (f"{len(y):,} pairs of {n:,} images" + (f' of {classes} classes' if classes else '')
+             + f' in {printable(items.name)}')
+    asked = ({} if false_matches is None
+             else dict(asked=false_matches, promised=r['promised'], worth=r['worth']))
     line = f"the {'labelled pairs' if pairs else 'folders'} of {printable(items.name)}"
-    self.adopt(r | dict(measured_on=whose, line=line, calibration_pairs=int(min((y==0).sum(), (y==1).sum()))))
-    c = Calibration(threshold=r['threshold'], error_rate=r['error_rate'], error_ci95=r['error_ci95'], false_match=r['false_match'],
-                    false_non_match=r['false_non_match'], n_pairs=len(y), n_images=n, n_classes=classes, measured_on=whose,
+    self.adopt(r | dict(measured_on=whose, line=line,
+                        calibration_pairs=int(min((y==0).sum(), (y==1).sum()))))
+    c = Calibration(threshold=r['threshold'], error_rate=r['error_rate'],
+                    error_ci95=r['error_ci95'], false_match=r['false_match'],
+                    false_non_match=r['false_non_match'], n_pairs=len(y),
+                    n_images=n, n_classes=classes, measured_on=whose,
                     model=self.meta.get('name', 'model'), **asked)
     c.pairs = d,y # what was measured, for drawing
     c.unread = [(printable(items.paths[i]), o.reason) for i,o in errors.items()]
@@ -96,7 +110,9 @@ def adopt(self:Matcher,
 ):
     "Take over a threshold and what is known about it; what was measured for the old one goes"
     self.meta = {k:v for k,v in self.meta.items() if k not in ('metrics', 'promised')}
-    self.meta |= {k:facts[k] for k in ('threshold', 'error_rate', 'error_ci95', 'measured_on', 'line', 'calibration_pairs', 'promised') if facts.get(k) is not None}
+    self.meta |= {k:facts[k] for k in ('threshold', 'error_rate', 'error_ci95', 'measured_on',
+                                       'line', 'calibration_pairs', 'promised')
+                  if facts.get(k) is not None}
     self.meta['calibration'],self.threshold = list(facts['ab']),float(facts['threshold'])
     if 'error_rate' in vars(self): self.error_rate = facts['error_rate']
 
@@ -106,7 +122,8 @@ def siamese_calibrate(
     data:str, # your own examples: a folder of class folders; with --pairs any folder
     pairs:str=None, # CSV of labelled pairs instead of classes: a,b,y
     false_matches:float=None, # false match rate that the threshold shall not exceed, such as 0.01
-    out:str=None, # folder for the calibrated model; default: weights/NAME-calibrated, NAME from DATA
+    # folder for the calibrated model; default: weights/NAME-calibrated, NAME from DATA
+    out:str=None,
     json:bool=False, # print JSON
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Calibration:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from ..core import Unreadable,bar,content_hash,printable,read_bytes
 from ..data.folders import list_images
-from ..data.images import MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,image_extensions,one_line
+from ..data.images import (MAX_PIXELS,SHRINK,Transform,_decode,as_tensor,
+                                    image_extensions,one_line)
 from ..nets.runtime import faster
 from .search import Pictures
 from .matcher import load,model_file
@@ -36,20 +37,26 @@ def _remote(address)->tuple:
         fs,root = pafs.FileSystem.from_uri(address)
         found = fs.get_file_info(pafs.FileSelector(root, recursive=True))
     except (OSError, ValueError, pa.ArrowException) as e:
-        raise OSError(f'cannot list {printable(address)} ({printable(str(e).splitlines()[0][:150])}): check the address and the rights') from None
+        raise OSError(f'cannot list {printable(address)} '
+                      f'({printable(str(e).splitlines()[0][:150])}): '
+                      'check the address and the rights') from None
     exts,cut = image_extensions(),len(root.rstrip('/'))+1
-    names = [o.path[cut:] for o in found if o.type==pafs.FileType.File and o.size and os.path.splitext(o.path)[1].lower() in exts]
-    return [n for n in names if not any(p.startswith('.') for p in n.split('/'))],fs,root.rstrip('/')
+    names = [o.path[cut:] for o in found if o.type==pafs.FileType.File and o.size
+             and os.path.splitext(o.path)[1].lower() in exts]
+    return ([n for n in names if not any(p.startswith('.') for p in n.split('/'))],fs,
+            root.rstrip('/'))
 
 def files_of(
     source:str # a folder, a .txt with a name a line, or an address that pyarrow opens
-)->tuple: # sorted names, a pyarrow filesystem or None for plain files, and the folder that the names are seen from
+)->tuple: # sorted names, a pyarrow filesystem or None (plain files), the folder they lie in
     "What is to be embedded."
     file = Path(source).expanduser()
     if '://' in str(source): names,fs,root = _remote(str(source))
     elif not file.is_file(): names,fs,root = list_images(file)[0],None,str(file.resolve())
     elif file.suffix=='.txt': names,fs,root = _listed(file)
-    else: raise ValueError(f'{printable(source)} is a file: give a folder, or a .txt with the name of an image a line')
+    else:
+        raise ValueError(f'{printable(source)} is a file: give a folder, '
+                         'or a .txt with the name of an image a line')
     return sorted(names, key=printable),fs,root
 
 # %% ../../nbs/engineering/cluster.ipynb #98e51963
@@ -57,7 +64,7 @@ def shard_size(
     n:int, # files
     actors:int # that share them
 )->int: # names a shard
-    "Small enough that a dead actor costs little and all are busy to the end, large enough for a table of millions."
+    "So small that a dead actor costs little and all stay busy, so large that millions fit a table."
     return int(np.clip(n//(8*actors), 16, 4096))
 
 def shards(
@@ -67,7 +74,8 @@ def shards(
     "Runs of names that leave no gap."
     starts = range(0, len(names), size)
     first = [*(printable(names[k]) if k else '' for k in starts), ''] # as the table has them
-    return [dict(shard=i, names=[os.fsencode(n) for n in names[k:k+size]], since=first[i], until=first[i+1]) for i,k in enumerate(starts)]
+    return [dict(shard=i, names=[os.fsencode(n) for n in names[k:k+size]], since=first[i],
+                 until=first[i+1]) for i,k in enumerate(starts)]
 
 # %% ../../nbs/engineering/cluster.ipynb #977507ee
 class Shard(Pictures):
@@ -122,14 +130,15 @@ def rows_between(
     "What the table knows of a range of names."
     import lance
     words = [f'path >= {quoted(since)}']+([f'path < {quoted(until)}'] if until else [])
-    t = lance.dataset(table, version=version).to_table(columns=['path', 'digest', 'why'], filter=' AND '.join(words))
+    t = lance.dataset(table, version=version).to_table(columns=['path', 'digest', 'why'],
+                                                       filter=' AND '.join(words))
     return {p:(d, w) for p,d,w in zip(*(t[c].to_pylist() for c in ('path', 'digest', 'why')))}
 
 # %% ../../nbs/engineering/cluster.ipynb #d864c055
 class Embedder:
     "An actor: a model that turns shards into fragments of a table."
     def __init__(self,
-        job:dict # model (a function that gives its file's bytes), weights, device, fs, root, table, version (0: it was empty), facts
+        job:dict # model (a function: its bytes), weights, device, fs, root, table, version, facts
     ):
         self.job,self.read = job,reader(job['fs'], job['root'])
         with tempfile.TemporaryDirectory() as d:
@@ -144,20 +153,27 @@ class Embedder:
         pics = Shard(names, self.read, known, self.model.net.transform)
         e,errors = self.model.embed_some(pics, progress=False)
         paths,whys = [printable(n) for n in names],{i:o.reason for i,o in errors.items()}
-        def same(i): return paths[i] in before and (before[paths[i]][1]==printable(whys[i]) if i in whys else known.get(paths[i])==pics.digests[i])
+        def same(i):
+            return paths[i] in before and (before[paths[i]][1]==printable(whys[i]) if i in whys
+                                           else known.get(paths[i])==pics.digests[i])
         new = [i for i in range(len(names)) if not same(i)]
         gone = sorted(set(before)-set(paths))+[paths[i] for i in new if paths[i] in before]
-        table = vector_table([names[i] for i in new], e[new], self.job['facts'], ['' if i in whys else pics.digests[i] for i in new], [whys.get(i) for i in new])
+        table = vector_table([names[i] for i in new], e[new], self.job['facts'],
+                             ['' if i in whys else pics.digests[i] for i in new],
+                             [whys.get(i) for i in new])
         return table,gone,len(errors)
 
     def __call__(self, batch): # a pyarrow Table with one shard -> one with what is to be said of it
         import pyarrow as pa
         from lance.fragment import write_fragments
         b,job = batch.to_pylist()[0],self.job
-        before = rows_between(job['table'], job['version'], b['since'], b['until']) if job['version'] else {}
+        before = (rows_between(job['table'], job['version'], b['since'], b['until'])
+                  if job['version'] else {})
         table,gone,bad = self.rows([os.fsdecode(n) for n in b['names']], before)
-        made = write_fragments(table, job['table'], schema=table.schema, mode='append') if len(table) else []
-        said = dict(shard=int(b['shard']), n=len(b['names']), new=len(table), bad=bad, gone=gone, fragments=[o.to_json() for o in made])
+        made = (write_fragments(table, job['table'], schema=table.schema, mode='append')
+                if len(table) else [])
+        said = dict(shard=int(b['shard']), n=len(b['names']), new=len(table), bad=bad, gone=gone,
+                    fragments=[o.to_json() for o in made])
         return pa.table(dict(said=[json.dumps(said)]))
 
 # %% ../../nbs/engineering/cluster.ipynb #166641b0
@@ -173,7 +189,8 @@ def open_table(
     theirs = {k.decode():v.decode() for k,v in (ds.schema.metadata or {}).items()}
     odd = [k for k in facts if theirs.get(k)!=facts[k]]
     if odd or ds.schema.names!=schema.names: raise ValueError(
-        f"{printable(out)} holds vectors of another model ({odd[0] if odd else 'columns'} differs): give another name")
+        f"{printable(out)} holds vectors of another model ({odd[0] if odd else 'columns'} "
+        "differs): give another name")
     return ds
 
 class Commits:
@@ -194,17 +211,20 @@ class Commits:
         self.waiting += said['fragments']
         self.gone += said['gone']
         for k in self.counts: self.counts[k] += len(said[k]) if k=='gone' else said[k]
-        if time.monotonic()-self.last>=self.every*max(1, self.took): self.commit() # large tables less often
+        # large tables less often
+        if time.monotonic()-self.last>=self.every*max(1, self.took): self.commit()
         return said['n']
 
     def commit(self):
         "Rows that hold no longer out, new ones in"
         import lance
         start = time.monotonic()
-        for k in range(0, len(self.gone), 1000): self.ds.delete(f"path IN ({', '.join(map(quoted, self.gone[k:k+1000]))})")
+        for k in range(0, len(self.gone), 1000):
+            self.ds.delete(f"path IN ({', '.join(map(quoted, self.gone[k:k+1000]))})")
         if self.waiting:
             parts = [lance.FragmentMetadata.from_json(json.dumps(o)) for o in self.waiting]
-            self.ds = lance.LanceDataset.commit(self.ds.uri, lance.LanceOperation.Append(parts), read_version=self.ds.version)
+            self.ds = lance.LanceDataset.commit(self.ds.uri, lance.LanceOperation.Append(parts),
+                                                read_version=self.ds.version)
         self.waiting,self.gone,self.last = [],[],time.monotonic()
         self.took = self.last-start
 
@@ -217,7 +237,8 @@ def knock(
     if not host or not port.isdigit(): return
     try: socket.create_connection((host.strip('[]'), int(port)), 10).close()
     except (OSError, OverflowError) as e: raise OSError(
-        f"no Ray cluster at {printable(address)} ({printable(getattr(e, 'strerror', None) or e)}): start one with ray start --head") from None
+        f"no Ray cluster at {printable(address)} ({printable(getattr(e, 'strerror', None) or e)}): "
+        "start one with ray start --head") from None
 
 @contextmanager
 def silent():
@@ -240,17 +261,21 @@ def start_ray(
 ): # the module ray
     "Join a cluster, or make one of this machine."
     missing = [o for o in ('ray', 'lance') if not find_spec(o)]
-    if missing: raise ImportError("--engine ray needs Ray and Lance: pip install 'siamese_nb[cluster]'")
-    address,quiet = address or os.environ.get('RAY_ADDRESS'),dict(log_to_driver=False, logging_level='ERROR')
+    if missing:
+        raise ImportError("--engine ray needs Ray and Lance: pip install 'siamese_nb[cluster]'")
+    address,quiet = (address or os.environ.get('RAY_ADDRESS'),
+                     dict(log_to_driver=False, logging_level='ERROR'))
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0') # it would tell its makers
     os.environ.setdefault('RAY_agent_register_timeout_ms', '120000') # a busy machine starts slowly
     os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal') # what goes wrong is said once, by us
-    if address: os.environ.setdefault('RAY_NUM_REDIS_GET_RETRIES', '1') # who listens and is no Ray is asked once
+    # who listens and is no Ray is asked once
+    if address: os.environ.setdefault('RAY_NUM_REDIS_GET_RETRIES', '1')
     import ray,ray.data
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     if ray.is_initialized(): return ray
     if address: knock(address)
-    how = dict(address=address) if address else dict(num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20)
+    how = dict(address=address) if address else dict(
+        num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=256*2**20)
     for tries in (2, 1, 0):
         try:
             with silent(): ray.init(**how, **quiet) # Ray says at which level it will be silent
@@ -258,8 +283,12 @@ def start_ray(
         except Exception as e: # Ray raises plain ones
             ray.shutdown()
             said = printable((str(e) or type(e).__name__).splitlines()[0][:100])
-            if address: raise OSError(f'no Ray cluster at {printable(address)} ({said}): start one with ray start --head') from None
-            if not tries: raise OSError(f'Ray did not start here ({said}): try again when the machine is less busy') from None
+            if address:
+                raise OSError(f'no Ray cluster at {printable(address)} ({said}): '
+                              'start one with ray start --head') from None
+            if not tries:
+                raise OSError(f'Ray did not start here ({said}): '
+                              'try again when the machine is less busy') from None
 
 def shares(
     resources:dict # of the cluster: CPU, GPU
@@ -282,7 +311,9 @@ def of_size(
 ): # the model, with fewer numbers if that is wanted
     "What a table has stays; a new one's directions are found in a sample of its pictures."
     there = with_fewer(m, out)
-    if is_lance(out) and dim and there.dim!=dim: raise ValueError(f'{printable(out)} has vectors of {there.dim} numbers: leave out --dim, or give another name')
+    if is_lance(out) and dim and there.dim!=dim:
+        raise ValueError(f'{printable(out)} has vectors of {there.dim} numbers: leave out --dim, '
+                         'or give another name')
     if is_lance(out) or not dim: return there
     check_dim(m, dim)
     some = [names[i] for i in np.unique(np.linspace(0, len(names)-1, SAMPLE).astype(int))]
@@ -294,16 +325,17 @@ def of_size(
 # %% ../../nbs/engineering/cluster.ipynb #542e790b
 def embed_cluster(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
-    source:str, # a folder, a .txt with a name a line, or an address that pyarrow opens (s3://, gs://, hdfs://, file://)
+    source:str, # a folder, a .txt of names, or an address (s3://, gs://, hdfs://, file://)
     out:str, # a Lance table, made or brought up to date; where every machine sees it
     address:str=None, # of a Ray cluster; 'auto' finds one; None: this machine alone
-    dim:int=None, # numbers of a vector, if it is to have fewer than the model gives; a table that is there has its own
+    dim:int=None, # numbers of a vector, if fewer than the model gives; an old table has its own
     backbone_weights:str=None, # the backbone's ImageNet weights, where they cannot be downloaded
     every:float=10., # seconds between commits
     progress:bool=True # a bar, when it takes longer than a second
 )->dict: # counts: n files, new rows, bad files, gone rows
     "Embed pictures on a Ray cluster into a Lance table; begun again, it goes on."
-    if Path(out).suffix!='.lance': raise ValueError(f'{printable(out)}: --engine ray writes a table that ends in .lance')
+    if Path(out).suffix!='.lance':
+        raise ValueError(f'{printable(out)}: --engine ray writes a table that ends in .lance')
     out,(names,fs,root) = check_out(out, 'cluster').resolve(),files_of(source)
     if not names: raise ValueError(f'{printable(source)} holds no image: give a folder of images')
     m,ray = load(model, backbone_weights=backbone_weights),start_ray(address)
@@ -313,7 +345,8 @@ def embed_cluster(
     if known: ds.create_scalar_index('path', 'BTREE', replace=True)
     held = ray.put(model_file(model).read_bytes())
     fewer = ray.put((m.w, m.threshold)) if isinstance(m, Fewer) else None
-    job = dict(model=lambda: ray.get(held), fewer=fewer and (lambda: ray.get(fewer)), weights=backbone_weights, device=None if gpus else 'cpu', fs=fs, root=root,
+    job = dict(model=lambda: ray.get(held), fewer=fewer and (lambda: ray.get(fewer)),
+               weights=backbone_weights, device=None if gpus else 'cpu', fs=fs, root=root,
                table=str(out), version=ds.version if known else 0, facts=vector_facts(m))
     done,n = Commits(ds, every),len(names)
     work = shards(names, shard_size(n, actors))
@@ -343,10 +376,12 @@ def run_shards(
     import pyarrow as pa
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = []
-    while work: blocks.append(pa.Table.from_pylist([work.pop()])) # a shard is a block: the unit that is done again
+    # a shard is a block: the unit that is done again
+    while work: blocks.append(pa.Table.from_pylist([work.pop()]))
     ds = ray.data.from_arrow(blocks[::-1])
     del blocks
-    ds = ds.map_batches(Embedder, fn_constructor_args=(job,), batch_size=1, batch_format='pyarrow', num_cpus=cpus, num_gpus=gpus or None,
+    ds = ds.map_batches(Embedder, fn_constructor_args=(job,), batch_size=1,
+                        batch_format='pyarrow', num_cpus=cpus, num_gpus=gpus or None,
                         compute=ray.data.ActorPoolStrategy(size=actors))
     for batch in ds.iter_batches(batch_size=None, prefetch_batches=0, batch_format='pyarrow'):
         for o in batch['said'].to_pylist(): yield json.loads(o)

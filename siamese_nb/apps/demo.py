@@ -37,9 +37,10 @@ def verdict_html(
     "The verdict, and what it rests on."
     word,colour = ('same', SAME) if r['same'] else ('different', DIFFERENT)
     p = '' if r['p_same'] is None else f'P(same) {html.escape(said_p(r["p_same"]))}'
-    return (f'<div role="status"><span style="font-size:2rem;font-weight:600;color:{colour}">{word}</span> '
-            f'<span style="font-size:1.2rem">{p}</span><br>distance {r["distance"]:.3f}; same below {r["threshold"]:.3f}<br>'
-            f'<small>{html.escape(r.evidence())}</small></div>')
+    return ('<div role="status"><span '
+            f'style="font-size:2rem;font-weight:600;color:{colour}">{word}</span> <span '
+            f'style="font-size:1.2rem">{p}</span><br>distance {r["distance"]:.3f}; '
+            f'same below {r["threshold"]:.3f}<br><small>{html.escape(r.evidence())}</small></div>')
 
 # %% ../../nbs/engineering/demo.ipynb #7e160463
 def scale_figure(
@@ -48,7 +49,8 @@ def scale_figure(
     pairs:tuple|None=None # distances and labels (0 same, 1 different) of calibrated pairs
 )->Figure:
     "Where does this distance lie among those of pairs that are known?"
-    d = np.concatenate([pairs[0], [r['distance']]]) if pairs else np.array([1.5*r['threshold'], r['distance']])
+    d = (np.concatenate([pairs[0], [r['distance']]]) if pairs
+         else np.array([1.5*r['threshold'], r['distance']]))
     x = np.linspace(0, max(1.05*d.max(), 1e-3), 200)
     fig = Figure(figsize=(6, 2.2), layout='constrained')
     ax = fig.subplots()
@@ -59,7 +61,8 @@ def scale_figure(
     p = [p_same(o) for o in x]
     if p[0] is not None: ax.plot(x, p, color='black', lw=1.5, label='P(same)')
     ax.axvline(r['threshold'], color=GREY, ls='--', label='threshold')
-    ax.plot(r['distance'], 0, '^', ms=12, color=SAME if r['same'] else DIFFERENT, clip_on=False, zorder=5, label='this pair')
+    ax.plot(r['distance'], 0, '^', ms=12, color=SAME if r['same'] else DIFFERENT, clip_on=False,
+            zorder=5, label='this pair')
     ax.set(xlim=(0, x[-1]), ylim=(0, 1.05), xlabel='distance', yticks=[0, .5, 1])
     fig.legend(fontsize=7, loc='outside right center')
     for side in ('top', 'right'): ax.spines[side].set_visible(False)
@@ -75,15 +78,24 @@ def unzip(
     "Unpack the pictures of an archive; ValueError, one line, if that cannot be."
     try:
         with zipfile.ZipFile(file) as z:
-            members = [o for o in z.infolist() if not o.is_dir() and not stat.S_ISLNK(o.external_attr>>16)]
-            members = [(o, [p for p in o.filename.replace('\\', '/').split('/') if p not in ('', '.', '..')]) for o in members]
-            members = [(o, p) for o,p in members if p and not any(q.startswith(('.', '__MACOSX')) for q in p)]
-            if len(members)>MOST_PICTURES: raise ValueError(f'{len(members):,} files in the archive: give at most {MOST_PICTURES:,}')
-            if sum(o.file_size for o,_ in members)>MOST_BYTES: raise ValueError(f'the archive unpacks to more than {MOST_BYTES>>30} GB: give less')
+            members = [o for o in z.infolist()
+                       if not o.is_dir() and not stat.S_ISLNK(o.external_attr>>16)]
+            members = [(o, [p for p in o.filename.replace('\\', '/').split('/')
+                            if p not in ('', '.', '..')]) for o in members]
+            members = [(o, p) for o,p in members
+                       if p and not any(q.startswith(('.', '__MACOSX')) for q in p)]
+            if len(members)>MOST_PICTURES:
+                raise ValueError(f'{len(members):,} files in the archive: '
+                                 f'give at most {MOST_PICTURES:,}')
+            if sum(o.file_size for o,_ in members)>MOST_BYTES:
+                raise ValueError(f'the archive unpacks to more than {MOST_BYTES>>30} GB: give less')
             for o,parts in members: _unpack(z, o, to.joinpath(*parts[-2:]))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as e:
-        raise ValueError(f'the archive cannot be read ({printable(e)[:100]}): give a plain .zip without a password') from None
-    if not members: raise ValueError('the archive holds no files: give a .zip with a folder for each kind')
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError,
+            OSError) as e:
+        raise ValueError(f'the archive cannot be read ({printable(e)[:100]}): '
+                         'give a plain .zip without a password') from None
+    if not members:
+        raise ValueError('the archive holds no files: give a .zip with a folder for each kind')
     return to
 
 def _unpack(z, o, to:Path):
@@ -101,10 +113,12 @@ def gather(
     for n,f in enumerate(files or []):
         if Path(f).suffix.lower()=='.zip':
             there = unzip(f, to/str(n))
-            out += [(o.relative_to(there).as_posix(), o) for o in sorted(there.rglob('*')) if o.is_file()]
+            out += [(o.relative_to(there).as_posix(), o) for o in sorted(there.rglob('*'))
+                    if o.is_file()]
         else: out.append((Path(f).name, Path(f)))
     if not out: raise ValueError('there are no pictures yet: upload some, or a .zip of them')
-    if len(out)>MOST_PICTURES: raise ValueError(f'{len(out):,} pictures: give at most {MOST_PICTURES:,} at a time')
+    if len(out)>MOST_PICTURES:
+        raise ValueError(f'{len(out):,} pictures: give at most {MOST_PICTURES:,} at a time')
     return out
 
 # %% ../../nbs/engineering/demo.ipynb #703aa40c
@@ -118,9 +132,13 @@ def remember(
         e,errors = model.embed_some([f for _,f in there], progress=False)
         ok = [i for i in range(len(there)) if i not in errors]
         small = [small_copy(there[i][1]) for i in ok]
-    left = ''.join(f'; left out: {printable(there[i][0])} ({o.reason})' for i,o in list(errors.items())[:3])+(f' and {len(errors)-3} more' if len(errors)>3 else '')
-    if not ok: raise ValueError(f'none of the {len(there)} files is a picture that can be read{left}')
-    return dict(names=[printable(there[i][0]) for i in ok], small=small, e=e[ok], said=f'{len(ok):,} pictures{left}')
+    left = ''.join(f'; left out: {printable(there[i][0])} ({o.reason})'
+                   for i,o in list(errors.items())[:3])
+    if len(errors)>3: left += f' and {len(errors)-3} more'
+    if not ok:
+        raise ValueError(f'none of the {len(there)} files is a picture that can be read{left}')
+    return dict(names=[printable(there[i][0]) for i in ok], small=small, e=e[ok],
+                said=f'{len(ok):,} pictures{left}')
 
 def found(
     model, # a Matcher
@@ -133,7 +151,8 @@ def found(
     d = model.between(kept['e'], model.embed(query, progress=False)[None])
     def shown(i):
         same = d[i]<model.threshold
-        return ImageOps.expand(kept['small'][i], 6, SAME if same else DIFFERENT),f"{d[i]:.3f} {'same' if same else 'different'}: {kept['names'][i]}"
+        return (ImageOps.expand(kept['small'][i], 6, SAME if same else DIFFERENT),
+                f"{d[i]:.3f} {'same' if same else 'different'}: {kept['names'][i]}")
     return [shown(i) for i in np.argsort(d, kind='stable')[:int(k)]]
 
 # %% ../../nbs/engineering/demo.ipynb #7c9b8860
@@ -143,12 +162,14 @@ def add_kind(
     files:list # of this kind
 )->dict:
     "Some more pictures of one kind."
-    kind = printable(' '.join((kind or '').split()).replace('/', ' ').replace('\\', ' ')).strip('. ')[:60]
+    kind = ' '.join((kind or '').split()).replace('/', ' ').replace('\\', ' ')
+    kind = printable(kind).strip('. ')[:60]
     if not kind: raise ValueError('these pictures have no name yet: say what they show')
     if not files: raise ValueError(f'no pictures of {kind} yet: choose some')
     return {**(kinds or {}), kind:[*(kinds or {}).get(kind, []), *map(str, files)]}
 
-def kinds_text(kinds:dict)->str: return ', '.join(f'{k}: {len(v)}' for k,v in (kinds or {}).items()) or 'no examples yet'
+def kinds_text(kinds:dict)->str:
+    return ', '.join(f'{k}: {len(v)}' for k,v in (kinds or {}).items()) or 'no examples yet'
 
 def learn_from(
     model, # a Matcher
@@ -163,18 +184,22 @@ def learn_from(
         for kind,files in (kinds or {}).items():
             (root/kind).mkdir(exist_ok=True)
             for n,f in enumerate(files): shutil.copyfile(f, root/kind/f'{n}-{Path(f).name}')
-        if not any(root.iterdir()): raise ValueError('there are no examples yet: give a .zip with a folder for each kind, or add pictures kind by kind')
+        if not any(root.iterdir()):
+            raise ValueError('there are no examples yet: give a .zip with a folder for each kind, '
+                             'or add pictures kind by kind')
         m = of_visitor(model, None)
         try: c = m.calibrate(root)
         except ValueError as e: raise ValueError(str(e).replace(f'{printable(tmp)}/', '')) from None
-    facts = {k:m.meta[k] for k in ('threshold', 'error_rate', 'error_ci95', 'measured_on', 'calibration_pairs') if k in m.meta} | dict(ab=m.meta['calibration'])
+    kept = ('threshold', 'error_rate', 'error_ci95', 'measured_on', 'calibration_pairs')
+    facts = {k:m.meta[k] for k in kept if k in m.meta} | dict(ab=m.meta['calibration'])
     file = m.save(Path(tempfile.mkdtemp(prefix='siamese_demo_')))
     return facts,c.pairs,c,file
 
 # %% ../../nbs/engineering/demo.ipynb #34eebe88
 def _gradio():
     "Gradio, told not to call home"
-    if not find_spec('gradio'): raise ImportError("the page needs Gradio: pip install 'siamese_nb[demo]'")
+    if not find_spec('gradio'):
+        raise ImportError("the page needs Gradio: pip install 'siamese_nb[demo]'")
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     import gradio as gr
     return gr
@@ -189,17 +214,21 @@ def _asked(gr, f):
     "A function whose expected errors are lines on the page"
     def g(*args):
         try: return f(*args)
-        except (ValueError, OSError) as e: raise _line(gr, e, *(a for a in args if isinstance(a, str))) from None
+        except (ValueError, OSError) as e:
+            raise _line(gr, e, *(a for a in args if isinstance(a, str))) from None
     return g
 
 # %% ../../nbs/engineering/demo.ipynb #a3b030cd
 def _compare_tab(gr, model, state, Picture, event):
     with gr.Tab('Compare'):
-        with gr.Row(): a,b = Picture(label='one picture', elem_id='a'),Picture(label='another', elem_id='b')
+        with gr.Row():
+            a,b = Picture(label='one picture', elem_id='a'),Picture(label='another', elem_id='b')
         go = gr.Button('Compare', variant='primary', elem_id='compare')
-        with gr.Row(): said,scale = gr.HTML(elem_id='verdict'),gr.Plot(show_label=False, elem_id='scale')
+        with gr.Row():
+            said,scale = gr.HTML(elem_id='verdict'),gr.Plot(show_label=False, elem_id='scale')
         ask = gr.Button('Why? (some seconds)', elem_id='why')
-        heat = gr.Image(label='what held them together, or apart', interactive=False, buttons=['download', 'fullscreen'], elem_id='heat')
+        heat = gr.Image(label='what held them together, or apart', interactive=False,
+                        buttons=['download', 'fullscreen'], elem_id='heat')
     def compare(a, b, s):
         if not (a and b): raise ValueError('two pictures are needed: one is missing')
         m = of_visitor(model, s and s['facts'])
@@ -207,7 +236,8 @@ def _compare_tab(gr, model, state, Picture, event):
         return verdict_html(r),scale_figure(r, m.p_same, s and s['pairs']),None
     def explain(a, b, s):
         if not (a and b): raise ValueError('two pictures are needed: one is missing')
-        return Image.open(io.BytesIO(why(of_visitor(model, s and s['facts']), a, b, progress=False)._repr_png_()))
+        return Image.open(
+            io.BytesIO(why(of_visitor(model, s and s['facts']), a, b, progress=False)._repr_png_()))
     go.click(_asked(gr, compare), [a, b, state], [said, scale, heat], api_name='compare', **event)
     ask.click(_asked(gr, explain), [a, b, state], heat, api_name='why', **event)
 
@@ -217,47 +247,64 @@ def _search_tab(gr, model, state, Picture, event):
     with gr.Tab('Search'):
         with gr.Row():
             with gr.Column():
-                files = gr.File(label='pictures, or a .zip of them', file_count='multiple', type='filepath', elem_id='files')
-                whole = gr.UploadButton('or a whole folder', file_count='directory', elem_id='folder')
+                files = gr.File(label='pictures, or a .zip of them', file_count='multiple',
+                                type='filepath', elem_id='files')
+                whole = gr.UploadButton('or a whole folder', file_count='directory',
+                                        elem_id='folder')
                 there = gr.Markdown('no pictures yet', elem_id='there')
             with gr.Column():
                 query = Picture(label='what do you look for?', elem_id='query')
                 k = gr.Slider(1, 24, 8, step=1, label='how many')
                 go = gr.Button('Search', variant='primary', elem_id='search')
         gr.Markdown('nearest first; in a blue frame: same')
-        shown = gr.Gallery(show_label=False, columns=4, height='auto', object_fit='contain', buttons=['download', 'fullscreen'], elem_id='found')
+        shown = gr.Gallery(show_label=False, columns=4, height='auto', object_fit='contain',
+                           buttons=['download', 'fullscreen'], elem_id='found')
     def take(files):
         r = remember(model, files)
         return r,html.escape(r['said'])
     def search(query, k, kept, s):
         if not query: raise ValueError('what do you look for? A picture is missing')
         return found(of_visitor(model, s and s['facts']), kept, query, k)
-    for source in (files, whole): source.upload(_asked(gr, take), source, [kept, there], api_name='pictures' if source is files else 'folder', **event)
+    for source in (files, whole):
+        source.upload(_asked(gr, take), source, [kept, there],
+                      api_name='pictures' if source is files else 'folder', **event)
     go.click(_asked(gr, search), [query, k, kept, state], shown, api_name='search', **event)
 
 # %% ../../nbs/engineering/demo.ipynb #d812270a
 def _calibrate_tab(gr, model, state, event):
     kinds = gr.State(None)
     with gr.Tab('Calibrate'):
-        gr.Markdown('What counts as *same* is yours to say: give examples, at least a few pictures of each of several kinds.')
+        gr.Markdown('What counts as *same* is yours to say: give examples, '
+                    'at least a few pictures of each of several kinds.')
         with gr.Row():
-            archive = gr.File(label='a .zip with a folder for each kind', type='filepath', elem_id='archive')
+            archive = gr.File(label='a .zip with a folder for each kind', type='filepath',
+                              elem_id='archive')
             with gr.Column():
-                kind,files = gr.Textbox(label='or kind by kind: what do they show?', elem_id='kind'),gr.File(label='pictures of it', file_count='multiple', elem_id='of_kind')
-                with gr.Row(): add,clear = gr.Button('Add these', elem_id='add'),gr.Button('Start over', elem_id='clear')
+                kind,files = (gr.Textbox(label='or kind by kind: what do they show?',
+                                         elem_id='kind'),
+                              gr.File(label='pictures of it', file_count='multiple',
+                                      elem_id='of_kind'))
+                with gr.Row():
+                    add,clear = (gr.Button('Add these', elem_id='add'),
+                                 gr.Button('Start over', elem_id='clear'))
                 there = gr.Markdown('no examples yet', elem_id='examples')
         go = gr.Button('Calibrate', variant='primary', elem_id='calibrate')
         said = gr.Markdown(elem_id='calibrated')
-        file = gr.File(label='the calibrated model, for siamese_compare and the rest', interactive=False, elem_id='model')
+        file = gr.File(label='the calibrated model, for siamese_compare and the rest',
+                       interactive=False, elem_id='model')
     def more(kinds, kind, files):
         kinds = add_kind(kinds, kind, files)
         return kinds,html.escape(kinds_text(kinds)),'',None
     def calibrate(archive, kinds):
         facts,pairs,c,f = learn_from(model, archive, kinds)
-        return dict(facts=facts, pairs=pairs),html.escape(repr(c)[0].upper()+repr(c)[1:]+'. The other tabs use it from now on.'),str(f)
-    add.click(_asked(gr, more), [kinds, kind, files], [kinds, there, kind, files], api_name='add', **event)
-    clear.click(lambda: (None, 'no examples yet', None, None, '', None), None, [kinds, there, archive, state, said, file], api_name='clear', **event)
-    go.click(_asked(gr, calibrate), [archive, kinds], [state, said, file], api_name='calibrate', **event)
+        return dict(facts=facts, pairs=pairs),html.escape(
+            repr(c)[0].upper()+repr(c)[1:]+'. The other tabs use it from now on.'),str(f)
+    add.click(_asked(gr, more), [kinds, kind, files], [kinds, there, kind, files],
+              api_name='add', **event)
+    clear.click(lambda: (None, 'no examples yet', None, None, '', None), None,
+                [kinds, there, archive, state, said, file], api_name='clear', **event)
+    go.click(_asked(gr, calibrate), [archive, kinds], [state, said, file],
+             api_name='calibrate', **event)
 
 # %% ../../nbs/engineering/demo.ipynb #9d5f48cb
 _WHOLE_GALLERY = '''<style>
@@ -266,16 +313,19 @@ _WHOLE_GALLERY = '''<style>
 </style>'''
 
 def demo(
-    model='general' # a Matcher, or what `load` takes: model.safetensors, its folder, general, hf://user/name
+    model='general' # a Matcher, model.safetensors, its folder, general, hf://user/name
 ): # a gradio Blocks: launch() it
     "A page to compare, search and calibrate."
     gr = _gradio()
     model = load(model) if isinstance(model, (str, Path)) else model
     def Picture(**kw):
         p = gr.Image(type='filepath', sources=['upload', 'clipboard'], **kw)
-        p.preprocess = lambda payload: payload and payload.path # our own decoder reads it, as it reads files everywhere
+        # our own decoder reads it, as it reads files everywhere
+        p.preprocess = lambda payload: payload and payload.path
         return p
-    about = f"**{printable(model.meta.get('name', 'model'))}**, {printable(model.meta.get('backbone', ''))}: are two pictures of the same kind, and how sure is that? Pictures stay on the machine that runs this page."
+    about = (f"**{printable(model.meta.get('name', 'model'))}**, "
+             f"{printable(model.meta.get('backbone', ''))}: are two pictures of the same kind, "
+             "and how sure is that? Pictures stay on the machine that runs this page.")
     with gr.Blocks(title='siamese_nb', analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(_WHOLE_GALLERY, padding=False)
         gr.Markdown(about)
@@ -294,25 +344,31 @@ def check_port(
     "OSError or ValueError, one line, unless one can listen there."
     if not 0<port<65536: raise ValueError(f'port is {port}: give one from 1 to 65535')
     try: where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError: raise ValueError(f'no host {printable(host)}: give 127.0.0.1, or 0.0.0.0 to be seen by other machines') from None
+    except OSError:
+        raise ValueError(f'no host {printable(host)}: give 127.0.0.1, '
+                         'or 0.0.0.0 to be seen by other machines') from None
     with socket.socket(where[0], socket.SOCK_STREAM) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name!='nt')
         try: s.bind(where[4][:2])
-        except OSError as e: raise OSError(f'cannot listen on port {port} ({e.strerror or e}): give another one with --port') from None
+        except OSError as e:
+            raise OSError(f'cannot listen on port {port} ({e.strerror or e}): '
+                          'give another one with --port') from None
 
 # %% ../../nbs/engineering/demo.ipynb #f25fe415
 def siamese_demo(
     model:str='general', # model.safetensors, the folder that holds it, general, or hf://user/name
     /, *,
     port:int=7860, # of the page
-    host:str='127.0.0.1', # who may see it: 127.0.0.1 is this machine alone, 0.0.0.0 whoever can reach it
+    # who may see it: 127.0.0.1 is this machine alone, 0.0.0.0 whoever can reach it
+    host:str='127.0.0.1',
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 ):
     "A page in the browser: compare two pictures, search among many, calibrate on your own"
     _gradio()
     check_port(host, port)
     page = demo(load(model, backbone_weights=backbone_weights))
-    _,url,_ = page.launch(server_name=host, server_port=port, share=False, quiet=True, inbrowser=False, prevent_thread_lock=True,
+    _,url,_ = page.launch(server_name=host, server_port=port, share=False,
+                          quiet=True, inbrowser=False, prevent_thread_lock=True,
                           ssr_mode=False, max_file_size=MOST_BYTES, footer_links=[])
     print(f'siamese_demo: {url} (Ctrl-C ends it)', flush=True)
     try:

@@ -23,7 +23,8 @@ def blurred(
     x:torch.Tensor # uint8 (3, h, w)
 )->torch.Tensor: # float (3, h, w)
     "The picture with all detail gone: a 3×3 mosaic, smoothly enlarged."
-    return F.interpolate(F.adaptive_avg_pool2d(x[None].float(), 3), x.shape[1:], mode='bilinear', align_corners=False)[0]
+    return F.interpolate(F.adaptive_avg_pool2d(x[None].float(), 3), x.shape[1:], mode='bilinear',
+                         align_corners=False)[0]
 
 def occlude(
     x:torch.Tensor, # uint8 (3, h, w)
@@ -39,7 +40,8 @@ def windows(
     grid:int # windows a side
 )->torch.Tensor: # (grid², h, w), each from 0 to 1
     "Overlapping soft spots on a regular grid."
-    bell = lambda n: torch.exp(-((torch.linspace(.5/n, 1-.5/n, n)[None]-(torch.arange(grid)[:, None]+.5)/grid)*grid/.8)**2)
+    bell = lambda n: torch.exp(
+        -((torch.linspace(.5/n, 1-.5/n, n)[None]-(torch.arange(grid)[:, None]+.5)/grid)*grid/.8)**2)
     return torch.einsum('ih,jw->ijhw', bell(h), bell(w)).flatten(0, 1)
 
 # %% ../../nbs/further/explain.ipynb #83d1426e
@@ -64,7 +66,8 @@ def occlusion_map(
     progress:bool=False # a bar, when it takes longer than a second
 )->np.ndarray: # (grid, grid)
     "The change of every window, laid out as a picture."
-    return distance_change(model, x, other, windows(*x.shape[1:], grid), progress).reshape(grid, grid)
+    return distance_change(model, x, other, windows(*x.shape[1:], grid),
+                           progress).reshape(grid, grid)
 
 def small(
     x, # an image of any kind
@@ -83,18 +86,21 @@ class Why:
         images:list, # both
         maps:list # change of the distance (grid, grid) in each
     ): self.comparison,self.images,self.maps = comparison,images,maps
-    def __repr__(self): return f'{self.comparison}; the most that one hidden spot adds to the distance is {max(m.max() for m in self.maps):.3f}' 
+    def __repr__(self):
+        return (f'{self.comparison}; the most that one hidden spot adds to the distance is '
+                f'{max(m.max() for m in self.maps):.3f}')
 
 # %% ../../nbs/further/explain.ipynb #f848cf8e
 def _enlarged(m:np.ndarray, size)->torch.Tensor:
-    return F.interpolate(torch.tensor(m, dtype=torch.float)[None, None], size, mode='bicubic', align_corners=False)[0, 0]
+    return F.interpolate(torch.tensor(m, dtype=torch.float)[None, None], size, mode='bicubic',
+                         align_corners=False)[0, 0]
 
 @patch
 def mask(self:Why,
     i:int, # 0 or 1, which image
     share:float=.2 # of its area
 )->torch.Tensor: # (h, w) of 0 and 1
-    "The part that mattered most: to what they share in a pair called same, to what they do not in another."
+    "The part that mattered most: to what a pair called same shares, to what another does not."
     m = _enlarged(self.maps[i]*(1 if self.comparison['same'] else -1), self.images[i].shape[1:])
     return (m>=m.flatten().quantile(1-share)).float()
 
@@ -106,7 +112,8 @@ def _repr_png_(self:Why):
     for i,(ax,x,m) in enumerate(zip(axs, self.images, self.maps)):
         big = _enlarged(m, x.shape[1:]).numpy()
         ax.imshow(x.float().mean(0), cmap='gray', vmin=-60, vmax=255)
-        heat = ax.imshow(big, cmap='PuOr_r', vmin=-top, vmax=top, alpha=np.clip(np.abs(big)/top, 0, .75))
+        heat = ax.imshow(big, cmap='PuOr_r', vmin=-top, vmax=top,
+                         alpha=np.clip(np.abs(big)/top, 0, .75))
         ax.contour(self.mask(i), [.5], colors='black', linewidths=1.5)
         ax.contour(self.mask(i), [.5], colors='white', linewidths=.6)
         ax.set(xticks=[], yticks=[])
@@ -127,5 +134,6 @@ def why(
     "Which parts of two images made them alike?"
     xs = [small(a), small(b)]
     ea,eb = model.embed(xs, progress=False)
-    maps = [occlusion_map(model, xs[0], eb, grid, progress), occlusion_map(model, xs[1], ea, grid, progress)]
+    maps = [occlusion_map(model, xs[0], eb, grid, progress),
+            occlusion_map(model, xs[1], ea, grid, progress)]
     return Why(model.compare(*xs), xs, maps)

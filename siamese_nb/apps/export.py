@@ -35,19 +35,26 @@ def export_onnx(
     file:str # ends in .onnx
 )->Path: # the file
     "Write the network as ONNX: uint8 pixels (n, views, 3, size, size) -> embedding (n, dim)."
-    if not (find_spec('onnx') and find_spec('onnxscript')): raise ImportError("ONNX needs two more packages: pip install 'siamese_nb[onnx]'")
+    if not (find_spec('onnx') and find_spec('onnxscript')):
+        raise ImportError("ONNX needs two more packages: pip install 'siamese_nb[onnx]'")
     import onnx
     net,t = Embedder(model.net).eval().cpu(),model.net.transform
     pixels = torch.zeros(2, len(t.views), 3, t.size, t.size, dtype=torch.uint8)
-    facts = {k:v for k,v in model.meta.items() if k in ('name', 'transform', 'calibration', 'dim', 'distance')}
-    facts |= dict(threshold=model.threshold, error_rate=model.error_rate, measured_on=model.measured_on)
+    facts = {k:v for k,v in model.meta.items()
+             if k in ('name', 'transform', 'calibration', 'dim', 'distance')}
+    facts |= dict(threshold=model.threshold, error_rate=model.error_rate,
+                  measured_on=model.measured_on)
     try:
-        with atomic_write(file) as tmp,torch.no_grad(),warnings.catch_warnings(),redirect_stdout(io.StringIO()):
+        with (atomic_write(file) as tmp,torch.no_grad(),warnings.catch_warnings(),
+              redirect_stdout(io.StringIO())):
             warnings.simplefilter('ignore')
-            program = torch.onnx.export(net, (pixels,), input_names=['pixels'], output_names=['embedding'], dynamo=True,
-                                        dynamic_shapes={'pixels':{0:torch.export.Dim('n', min=1, max=1<<16)}}, verbose=False)
+            program = torch.onnx.export(
+                net, (pixels,), input_names=['pixels'], output_names=['embedding'], dynamo=True,
+                dynamic_shapes={'pixels':{0:torch.export.Dim('n', min=1, max=1<<16)}},
+                verbose=False)
             graph = program.model_proto
-            onnx.helper.set_model_props(graph, {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()})
+            onnx.helper.set_model_props(
+                graph, {k:v if isinstance(v, str) else json.dumps(v) for k,v in facts.items()})
             onnx.save(graph, tmp)
     finally: model.net.to(model.device)
     return Path(file)
@@ -58,10 +65,12 @@ def column(
 ): # a list
     "What scikit-learn hands over, as `embed` takes it."
     if hasattr(X, 'columns'):
-        if X.shape[1]!=1: raise ValueError(f'a table of {X.shape[1]} columns: give the one that holds the images')
+        if X.shape[1]!=1:
+            raise ValueError(f'a table of {X.shape[1]} columns: give the one that holds the images')
         return list(X.iloc[:, 0])
     if hasattr(X, 'to_numpy'): return list(X) # a pandas Series
-    if isinstance(X, np.ndarray) and X.dtype.kind in 'OUS': return X.ravel().tolist() # a column of paths
+    # a column of paths
+    if isinstance(X, np.ndarray) and X.dtype.kind in 'OUS': return X.ravel().tolist()
     return list(X) # a stack is many images
 
 # %% ../../nbs/engineering/export.ipynb #0931845f
@@ -84,5 +93,6 @@ class SiameseEmbedder(TransformerMixin, BaseEstimator):
         "Embed"
         return np.atleast_2d(self.model_.embed(column(X), self.batch_size, progress=False))
 
-    def get_feature_names_out(self, input_features=None): return np.array([f'e{i}' for i in range(self.n_features_out_)], object)
+    def get_feature_names_out(self, input_features=None):
+        return np.array([f'e{i}' for i in range(self.n_features_out_)], object)
     def __sklearn_is_fitted__(self): return hasattr(self, 'model_')

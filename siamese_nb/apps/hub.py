@@ -15,35 +15,50 @@ from ..data.tables import quiet_hub
 from .calibrate import Matcher,load # noqa: F401 (`siamese_nb.load` is this one)
 
 # %% ../../nbs/engineering/hub.ipynb #ba0a6bc6
-def _one(text, n=200): return re.sub(r'([\\`*_\[\]<>|#])', r'\\\1', printable(str(text))[:n]) # nothing in it is Markdown
+# nothing in it is Markdown
+def _one(text, n=200): return re.sub(r'([\\`*_\[\]<>|#])', r'\\\1', printable(str(text))[:n])
 
 def _figures(meta:dict, results:dict|None)->list:
     "What was measured, in lines of Markdown"
     t = (results or {}).get('test')
     if t:
         ci = t.get('accuracy_ci95')
-        sure = f' (95 % interval {1-ci[1]:.2%} to {1-ci[0]:.2%})' if ci else '; too few to know how sure that is'
-        rows = {'pairs judged wrongly':f"{1-t['accuracy']:.2%}{sure}", 'equal error rate':f"{t['eer']:.2%}",
-                'area under the ROC curve':f"{t['roc_auc']:.4f}", 'same pairs found at 1 % false matches':f"{t['tpr_at_fpr_1pct']:.1%}"}
-        if results.get('frozen'): rows |= {'without training (frozen backbone), pairs judged wrongly':f"{1-results['frozen']['accuracy']:.2%}"}
+        sure = (f' (95 % interval {1-ci[1]:.2%} to {1-ci[0]:.2%})' if ci
+                else '; too few to know how sure that is')
+        rows = {'pairs judged wrongly':f"{1-t['accuracy']:.2%}{sure}",
+                'equal error rate':f"{t['eer']:.2%}",
+                'area under the ROC curve':f"{t['roc_auc']:.4f}",
+                'same pairs found at 1 % false matches':f"{t['tpr_at_fpr_1pct']:.1%}"}
+        if results.get('frozen'):
+            rows |= {'without training (frozen backbone), '
+                     'pairs judged wrongly':f"{1-results['frozen']['accuracy']:.2%}"}
         return ['| on test pairs | |', '|---|---|', *(f'| {k} | {v} |' for k,v in rows.items())]
     if meta.get('error_rate') is None: return ['How often it is wrong was not measured.']
     ci = meta.get('error_ci95')
-    return [f"{meta['error_rate']:.2%} of the pairs were judged wrongly"+(f' (95 % interval {ci[0]:.2%} to {ci[1]:.2%}).' if ci else '; no interval is known.')]
+    return [f"{meta['error_rate']:.2%} of the pairs were judged wrongly"
+            +(f' (95 % interval {ci[0]:.2%} to {ci[1]:.2%}).' if ci else '; no interval is known.')]
 
 # %% ../../nbs/engineering/hub.ipynb #c4d03364
 def _whose(model, results:dict|None)->list:
     "On whose pictures, in lines of Markdown"
     r = results or {}
     said = [f"Measured on: {_one(model.measured_on or 'nothing')}."]
-    if 'n_pairs' in r: said += [f"{r['n_pairs']['test']:,} test pairs of {r['n_images']['test']:,} images; the threshold was chosen on {_one(r.get('threshold_from', 'other pairs'))}, seed {r['seed']}."]
-    if r.get('protocol')=='seen': said += ['Every class of the test images was also trained on, with other images. For classes that it has never met, expect more errors.']
-    if r.get('protocol')=='unseen': said += ['No image of a test class was trained on; ImageNet, on which the backbone was trained, may have known some of them.']
+    if 'n_pairs' in r:
+        said += [f"{r['n_pairs']['test']:,} test pairs of {r['n_images']['test']:,} images; "
+                 f"the threshold was chosen on {_one(r.get('threshold_from', 'other pairs'))}, "
+                 f"seed {r['seed']}."]
+    if r.get('protocol')=='seen':
+        said += ['Every class of the test images was also trained on, with other images. '
+                 'For classes that it has never met, expect more errors.']
+    if r.get('protocol')=='unseen':
+        said += ['No image of a test class was trained on; ImageNet, '
+                 'on which the backbone was trained, may have known some of them.']
     return said+[f'Warning of the run: {_one(w)}.' for w in r.get('warnings', [])]
 
 def _front(model)->list:
     tags = dict(library_name='siamese_nb', pipeline_tag='image-feature-extraction', license='other')
-    return ['---', *(f'{k}: {v}' for k,v in tags.items()), 'tags:', *(f'- {t}' for t in ('siamese', 'metric-learning', 'image-similarity')), '---']
+    return ['---', *(f'{k}: {v}' for k,v in tags.items()), 'tags:',
+            *(f'- {t}' for t in ('siamese', 'metric-learning', 'image-similarity')), '---']
 
 # %% ../../nbs/engineering/hub.ipynb #23c327ea
 def model_card(
@@ -54,41 +69,58 @@ def model_card(
     "What somebody has to know who finds this model."
     results = results or getattr(model, 'results', None)
     m,classes = model.meta,model.meta.get('classes') or []
-    use = f"from siamese_nb import load\nmodel = load('hf://{name}')\nprint(model.compare('a.jpg', 'b.jpg'))\nmodel.calibrate('own_examples')   # before you trust it with other pictures"
-    about = (f"Are two images of the same kind? It turns an image into {model.dim:,} numbers, and calls two images *same* if their distance is below {model.threshold:.3f}. "
-             f"Backbone: {_one(m.get('backbone'))}. Trained on: {_one(m.get('data') or m.get('name') or 'unknown')}"+(f', {len(classes):,} classes' if isinstance(classes, list) and classes else '')+'.')
-    limits = ['It knows *same* as its training data meant it, and nothing else: not who somebody is, not whether one picture is a copy of another.',
-              'The error rate holds for pictures and pairs like those above, half of them same. Among others it can be many times as high: measure it, with `calibrate`.',
-              'The file holds the names of the training classes, and may hold embeddings of training images.']
+    use = (f"from siamese_nb import load\nmodel = load('hf://{name}')\n"
+           "print(model.compare('a.jpg', 'b.jpg'))\n"
+           "model.calibrate('own_examples')   # before you trust it with other pictures")
+    about = (f"Are two images of the same kind? It turns an image into {model.dim:,} numbers, "
+             f"and calls two images *same* if their distance is below {model.threshold:.3f}. "
+             f"Backbone: {_one(m.get('backbone'))}. Trained on: "
+             f"{_one(m.get('data') or m.get('name') or 'unknown')}"
+             +(f', {len(classes):,} classes' if isinstance(classes, list) and classes else '')+'.')
+    limits = ['It knows *same* as its training data meant it, and nothing else: '
+              'not who somebody is, not whether one picture is a copy of another.',
+              'The error rate holds for pictures and pairs like those above, half of them same. '
+              'Among others it can be many times as high: measure it, with `calibrate`.',
+              'The file holds the names of the training classes, '
+              'and may hold embeddings of training images.']
     made = ', '.join(f'{_one(k)} {_one(v)}' for k,v in (m.get('versions') or {}).items())
-    return '\n'.join([*_front(model), f"# {_one(m.get('name', 'model'))}", '', about, '', '## Use', '', '```python', use, '```', '', '## How often it is wrong', '', *_figures(m, results),
-                      '', '## On whose pictures', '', *(f'- {o}' for o in _whose(model, results)), '', '## Limits', '', *(f'- {o}' for o in limits),
-                      '', f'Made with {made or "siamese_nb"}. No pickle: `model.safetensors` holds numbers and facts.', ''])
+    return '\n'.join([*_front(model), f"# {_one(m.get('name', 'model'))}", '',
+                      about, '', '## Use', '', '```python', use, '```', '',
+                      '## How often it is wrong', '', *_figures(m, results),
+                      '', '## On whose pictures', '', *(f'- {o}' for o in _whose(model, results)),
+                      '', '## Limits', '', *(f'- {o}' for o in limits),
+                      '', f'Made with {made or "siamese_nb"}. No pickle: '
+                      '`model.safetensors` holds numbers and facts.', ''])
 
 # %% ../../nbs/engineering/hub.ipynb #fe4a29d0
 @patch
 def push(self:Matcher,
     name:str, # user/name, or organisation/name
-    results:dict|str|Path|None=None, # as in results.json, or that file; None: the model's own, of `fit`
+    results:dict|str|Path|None=None, # as in results.json, or that file; None: the model's own
     private:bool=False, # shall only you see it?
     token:str|None=None # of the Hub; None: that of `hf auth login`, or HF_TOKEN
 )->str: # what `load` takes
     "Put the model on the Hugging Face Hub, with a card."
-    if not re.fullmatch(r'[\w.-]{1,96}/[\w.-]{1,96}', name or '', re.A): raise ValueError(f'{quoted(str(name))} is no name on the Hub: give user/name')
-    if not find_spec('huggingface_hub'): raise ImportError("sharing needs one more package: pip install 'siamese_nb[hub]'")
+    if not re.fullmatch(r'[\w.-]{1,96}/[\w.-]{1,96}', name or '', re.A):
+        raise ValueError(f'{quoted(str(name))} is no name on the Hub: give user/name')
+    if not find_spec('huggingface_hub'):
+        raise ImportError("sharing needs one more package: pip install 'siamese_nb[hub]'")
     if isinstance(results, (str, Path)): results = json.loads(read_bytes(results))
     results = results or getattr(self, 'results', None)
     from huggingface_hub import HfApi
     with tempfile.TemporaryDirectory() as tmp:
         self.save(tmp)
         (Path(tmp)/'README.md').write_text(model_card(self, results, name), encoding='utf-8')
-        if results: (Path(tmp)/'results.json').write_text(json.dumps(results, indent=1), encoding='utf-8')
+        if results:
+            (Path(tmp)/'results.json').write_text(json.dumps(results, indent=1), encoding='utf-8')
         try:
             with quiet_hub():
                 api = HfApi(token=token)
                 api.create_repo(name, private=private, exist_ok=True)
-                api.upload_folder(repo_id=name, folder_path=tmp, commit_message='A model of siamese_nb')
+                api.upload_folder(repo_id=name, folder_path=tmp,
+                                  commit_message='A model of siamese_nb')
         except Exception as e:
             said = printable(' '.join(str(e).split())[:200] or type(e).__name__)
-            raise OSError(f'cannot put {name} on the Hub ({said}): check name and connection, and log in with `hf auth login`') from None
+            raise OSError(f'cannot put {name} on the Hub ({said}): check name and connection, '
+                          'and log in with `hf auth login`') from None
     return f'hf://{name}'

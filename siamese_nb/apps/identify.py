@@ -19,14 +19,17 @@ class Gallery:
     "Known identities, each with one or more reference images"
     def __init__(self,
                  model:Matcher, # what embeds
-                 how:str='mean', # the distance to an identity: 'mean' over its references, or the 'nearest' one
+                 how:str='mean', # distance: 'mean' over its references, or the 'nearest' one
                  threshold:float=None): # default: the model's
-        if how not in ('mean', 'nearest'): raise ValueError(f"how is {quoted(how)}: it can be 'mean' or 'nearest'")
+        if how not in ('mean', 'nearest'):
+            raise ValueError(f"how is {quoted(how)}: it can be 'mean' or 'nearest'")
         self.model,self.how,self.refs = model,how,{}
         self.threshold = model.threshold if threshold is None else threshold
 
     def __len__(self): return len(self.refs)
-    def __repr__(self): return f'{len(self)} identities, {sum(map(len, self.refs.values()))} references, {self.how} distance, same below {self.threshold:.3f}'
+    def __repr__(self):
+        return (f'{len(self)} identities, {sum(map(len, self.refs.values()))} references, '
+                f'{self.how} distance, same below {self.threshold:.3f}')
 
 # %% ../../nbs/further/identify.ipynb #e308c5b0
 @patch
@@ -47,7 +50,8 @@ def distances(self:Gallery,
     "How far every image is from every identity"
     e = np.atleast_2d(self.model.embed(images, progress=False))
     pool = np.mean if self.how=='mean' else np.min
-    ask = lambda r: self.model.between(np.repeat(e, len(r), 0), np.tile(r, (len(e), 1))).reshape(len(e), len(r))
+    ask = lambda r: self.model.between(np.repeat(e, len(r), 0),
+                                       np.tile(r, (len(e), 1))).reshape(len(e), len(r))
     return np.stack([pool(ask(r), axis=1) for r in self.refs.values()], 1)
 
 # %% ../../nbs/further/identify.ipynb #5a6e74ac
@@ -57,9 +61,12 @@ def save(self:Gallery,
 )->Path: # the file
     "Write identities and references; no pictures are in it."
     names = list(self.refs)
-    e = np.concatenate([self.refs[n] for n in names]) if names else np.zeros((0, self.model.dim), np.float32)
-    write_npz(Path(file), names=np.array(names, 'U') if names else np.zeros(0, 'U1'), counts=np.array([len(self.refs[n]) for n in names], np.int64),
-              embeddings=e, how=np.array(self.how), threshold=np.array(self.threshold), key=np.array(self.model.key))
+    e = (np.concatenate([self.refs[n] for n in names]) if names
+         else np.zeros((0, self.model.dim), np.float32))
+    write_npz(Path(file), names=np.array(names, 'U') if names else np.zeros(0, 'U1'),
+              counts=np.array([len(self.refs[n]) for n in names], np.int64),
+              embeddings=e, how=np.array(self.how), threshold=np.array(self.threshold),
+              key=np.array(self.model.key))
     return Path(file)
 
 def load_gallery(
@@ -70,14 +77,20 @@ def load_gallery(
     damaged = ValueError(f'{printable(file)} is no gallery, or a damaged one: enrol again')
     if not stat.S_ISREG(os.stat(file).st_mode): raise damaged
     try:
-        with np.load(file, allow_pickle=False) as z: t = {k:z[k] for k in ('names', 'counts', 'embeddings', 'how', 'threshold', 'key')}
+        with np.load(file, allow_pickle=False) as z:
+            t = {k:z[k] for k in ('names', 'counts', 'embeddings', 'how', 'threshold', 'key')}
         g = Gallery(model, str(t['how']), float(t['threshold']))
-        whole = t['counts'].dtype.kind=='i' and (t['counts']>0).all() and t['counts'].sum()==len(t['embeddings']) and len(t['names'])==len(t['counts'])
-        whole &= t['embeddings'].dtype==np.float32 and t['embeddings'].ndim==2 and np.isfinite(t['embeddings']).all() and np.isfinite(g.threshold)
-        parts = np.split(t['embeddings'], np.cumsum(t['counts'])[:-1]) if whole and len(t['counts']) else []
+        whole = (t['counts'].dtype.kind=='i' and (t['counts']>0).all()
+                 and t['counts'].sum()==len(t['embeddings']) and len(t['names'])==len(t['counts']))
+        whole &= (t['embeddings'].dtype==np.float32 and t['embeddings'].ndim==2
+                  and np.isfinite(t['embeddings']).all() and np.isfinite(g.threshold))
+        parts = (np.split(t['embeddings'], np.cumsum(t['counts'])[:-1])
+                 if whole and len(t['counts']) else [])
     except Exception: raise damaged from None
     if not whole: raise damaged
-    if str(t['key'])!=model.key or t['embeddings'].shape[1]!=model.dim: raise ValueError(f'{printable(file)} was enrolled with another model: open that one, or enrol again')
+    if str(t['key'])!=model.key or t['embeddings'].shape[1]!=model.dim:
+        raise ValueError(f'{printable(file)} was enrolled with another model: open that one, '
+                         'or enrol again')
     g.refs = dict(zip(t['names'].tolist(), parts))
     return g
 
@@ -88,7 +101,8 @@ def verify(self:Gallery,
            image # an image
 )->dict: # name, distance, threshold, same
     "1:1, is this who it is said to be?"
-    if name not in self.refs: raise ValueError(f'{quoted(name)} is not enrolled: enrol(name, images) first')
+    if name not in self.refs:
+        raise ValueError(f'{quoted(name)} is not enrolled: enrol(name, images) first')
     d = float(self.distances(image)[0, list(self.refs).index(name)])
     return dict(name=name, distance=d, threshold=self.threshold, same=d<self.threshold)
 
@@ -101,7 +115,8 @@ def identify(self:Gallery,
     if not self.refs: raise ValueError('nobody is enrolled: call enrol(name, images) first')
     d = self.distances(image)[0]
     who = list(self.refs)[d.argmin()]
-    return dict(name=who if d.min()<self.threshold else 'unknown', distance=float(d.min()), threshold=self.threshold, nearest=who)
+    return dict(name=who if d.min()<self.threshold else 'unknown', distance=float(d.min()),
+                threshold=self.threshold, nearest=who)
 
 # %% ../../nbs/further/identify.ipynb #076d5ccd
 def open_set_rates(d:np.ndarray, # distance of every visitor to every identity (n, identities)
@@ -112,4 +127,5 @@ def open_set_rates(d:np.ndarray, # distance of every visitor to every identity (
     d,truth = np.asarray(d),np.asarray(truth)
     near,passed,known = d.argmin(1),d.min(1)<threshold,truth>=0
     share = lambda hits, of: float(hits[of].mean()) if of.any() else float('nan')
-    return dict(found=share(passed&(near==truth), known), mistaken=share(passed&(near!=truth), known), accepted=share(passed, ~known))
+    return dict(found=share(passed&(near==truth), known),
+                mistaken=share(passed&(near!=truth), known), accepted=share(passed, ~known))

@@ -18,8 +18,8 @@ def empty_index(
     dim:int # numbers an image
 )->dict: # column -> array, a row per file
     "A table without rows."
-    return dict(paths=np.zeros(0, 'U1'), stamps=np.zeros((0, 3), np.int64), digests=np.zeros(0, 'U32'),
-                embeddings=np.zeros((0, dim), np.float32))
+    return dict(paths=np.zeros(0, 'U1'), stamps=np.zeros((0, 3), np.int64),
+                digests=np.zeros(0, 'U32'), embeddings=np.zeros((0, dim), np.float32))
 
 def index_file(
     folder:Path, # holds the images
@@ -36,19 +36,23 @@ def _packed(t:dict)->dict:
     "Columns as tensors: names one after the other, hashes as bytes"
     text = '\0'.join(t['paths'].tolist()).encode('utf-8', 'surrogateescape')
     digests = np.array([list(bytes.fromhex(o)) for o in t['digests']], np.uint8).reshape(-1, 16)
-    return dict(paths=torch.from_numpy(np.frombuffer(bytearray(text), np.uint8)), digests=torch.from_numpy(digests),
-                stamps=torch.from_numpy(t['stamps'].copy()), embeddings=torch.from_numpy(t['embeddings'].copy()))
+    return dict(paths=torch.from_numpy(np.frombuffer(bytearray(text), np.uint8)),
+                digests=torch.from_numpy(digests), stamps=torch.from_numpy(t['stamps'].copy()),
+                embeddings=torch.from_numpy(t['embeddings'].copy()))
 
 def _unpacked(t:dict, dim:int)->dict:
     "The columns again; ValueError where they cannot be those of an index"
     n = t['digests'].numel()//16
-    wanted = dict(paths=('uint8', t['paths'].shape[:1]), digests=('uint8', (n, 16)), stamps=('int64', (n, 3)), embeddings=('float32', (n, dim)))
-    if any((str(t[k].dtype)[6:], tuple(t[k].shape))!=(d, tuple(s)) for k,(d,s) in wanted.items()): raise ValueError('other columns')
+    wanted = dict(paths=('uint8', t['paths'].shape[:1]), digests=('uint8', (n, 16)),
+                  stamps=('int64', (n, 3)), embeddings=('float32', (n, dim)))
+    if any((str(t[k].dtype)[6:], tuple(t[k].shape))!=(d, tuple(s)) for k,(d,s) in wanted.items()):
+        raise ValueError('other columns')
     text = bytes(t['paths'].numpy()).decode('utf-8', 'surrogateescape')
     paths = text.split('\0') if n else []
     if len(paths)!=n or not t['embeddings'].isfinite().all(): raise ValueError('other rows')
     return dict(paths=np.array(paths, 'U') if n else np.zeros(0, 'U1'), stamps=t['stamps'].numpy(),
-                digests=np.array([bytes(o).hex() for o in t['digests'].numpy()], 'U32'), embeddings=t['embeddings'].numpy())
+                digests=np.array([bytes(o).hex() for o in t['digests'].numpy()], 'U32'),
+                embeddings=t['embeddings'].numpy())
 
 def read_index(
     file:Path, # from `index_file`
@@ -56,7 +60,8 @@ def read_index(
 )->dict: # column -> array
     "A table that can be believed, or an empty one."
     try: return _unpacked(read_sealed(file, INDEX, largest=1<<40)[0], dim)
-    except (OSError, ValueError, KeyError, IndexError, MemoryError): return empty_index(dim) # it is made anew
+    # it is made anew
+    except (OSError, ValueError, KeyError, IndexError, MemoryError): return empty_index(dim)
 
 def write_npz(
     file:Path, # where to
@@ -95,7 +100,8 @@ def known_rows(
     "An image is known by its name while size and times stand, else by its content."
     at,by = {p:i for i,p in enumerate(old['paths'])},{d:i for i,d in enumerate(old['digests']) if d}
     stamps = [stamp(f) for f in files]
-    rows = [at[p] if p in at and tuple(old['stamps'][at[p]])==s else -1 for p,s in zip(paths, stamps)]
+    rows = [at[p] if p in at and tuple(old['stamps'][at[p]])==s else -1
+            for p,s in zip(paths, stamps)]
     digests = [old['digests'][i] if i>=0 else _digest(f) for i,f in zip(rows, files)]
     rows = [i if i>=0 else by.get(d, -1) for i,d in zip(rows, digests)]
     return np.array(stamps, np.int64).reshape(-1, 3),np.array(digests, 'U32'),np.array(rows, int)
@@ -122,12 +128,15 @@ class Update:
         "Embed some of the rows"
         self.e[rows],errors = model.embed_some([self.files[i] for i in rows], progress=False)
         self.errors |= {int(rows[j]):e.reason for j,e in errors.items()}
-        for i in rows: self.sure[i] = i not in self.errors and self.digests[i]!='' and stamp(self.files[i])==tuple(self.stamps[i])
+        for i in rows:
+            self.sure[i] = (i not in self.errors and self.digests[i]!=''
+                            and stamp(self.files[i])==tuple(self.stamps[i]))
 
     def table(self)->dict:
         "The rows worth keeping"
         text = np.array(self.paths, dtype='U') if self.paths else np.zeros(0, 'U1')
-        return dict(paths=text[self.sure], stamps=self.stamps[self.sure], digests=self.digests[self.sure], embeddings=self.e[self.sure])
+        return dict(paths=text[self.sure], stamps=self.stamps[self.sure],
+                    digests=self.digests[self.sure], embeddings=self.e[self.sure])
 
 # %% ../../nbs/engineering/folder_index.ipynb #e967b137
 def update_index(

@@ -47,7 +47,8 @@ class Matcher:
         self.fast = None # a faster copy of the backbone, made when it is first needed
 
     def __repr__(self):
-        return f"{self.meta.get('name', 'model')}: {self.meta.get('backbone')}, {self.dim} numbers an image, same below {self.threshold:.3f}"
+        return (f"{self.meta.get('name', 'model')}: {self.meta.get('backbone')}, "
+                f"{self.dim} numbers an image, same below {self.threshold:.3f}")
 
 # %% ../../nbs/further/compare.ipynb #db4f221b
 @patch(as_prop=True)
@@ -59,13 +60,15 @@ def error_rate(self:Matcher)->float|None:
 def measured_on(self:Matcher)->str|None:
     "Whose pairs the error rate was measured on"
     if self.error_rate is None: return None
-    return printable(self.meta.get('measured_on') or f"test pairs of {self.meta.get('name', 'its own data')}")
+    return printable(self.meta.get('measured_on')
+                     or f"test pairs of {self.meta.get('name', 'its own data')}")
 
 @patch(as_prop=True)
 def line(self:Matcher)->str:
     "Whose classes say what *same* means; '' where the model does not know"
     data = self.meta.get('data')
-    said = "Caltech-101's folders" if data=='caltech101' else f'the classes of {data}' if data else ''
+    said = ("Caltech-101's folders" if data=='caltech101' else f'the classes of {data}'
+            if data else '')
     return printable(self.meta.get('line') or said)
 
 # %% ../../nbs/further/compare.ipynb #c7f10171
@@ -73,7 +76,7 @@ def line(self:Matcher)->str:
 def p_same(self:Matcher,
     d:float # distance
 )->float|None: # None where the model was saved without a calibration
-    "Probability that two images at distance `d` are of the same class, for even odds beforehand, bounded by the evidence."
+    "Probability that two images at distance `d` are same, for even odds, within the evidence."
     from siamese_nb.evaluation.probability import p_same
     ab = self.meta.get('calibration')
     if not ab: return None
@@ -82,19 +85,22 @@ def p_same(self:Matcher,
     return float(np.clip(p_same(d, ab), least, 1-least))
 
 # %% ../../nbs/further/compare.ipynb #75a47023
-GENERAL = Path(__file__).parents[1]/'general'/'model.safetensors' if '__file__' in globals() else Path('general')
+GENERAL = (Path(__file__).parents[1]/'general'/'model.safetensors' if '__file__' in globals()
+           else Path('general'))
 
 def from_hub(
     name:str # user/name
 )->Path: # a file in the Hub's own cache
     "Fetch a model from the Hugging Face Hub; OSError, one line, if that fails."
-    if not find_spec('huggingface_hub'): raise ImportError("hf:// needs the huggingface_hub package: pip install 'siamese_nb[hub]'")
+    if not find_spec('huggingface_hub'):
+        raise ImportError("hf:// needs the huggingface_hub package: pip install 'siamese_nb[hub]'")
     from huggingface_hub import hf_hub_download
     try:
         with quiet_hub(): return Path(hf_hub_download(name, 'model.safetensors'))
     except Exception as e:
         why = str(e).strip().split('\n')[0][:150]
-        raise OSError(f'cannot get hf://{printable(name)} ({printable(why)}): check the name and the connection') from None
+        raise OSError(f'cannot get hf://{printable(name)} ({printable(why)}): '
+                      'check the name and the connection') from None
 
 def model_file(
     model:str # model.safetensors, the folder that holds it, `general`, or hf://user/name
@@ -105,20 +111,24 @@ def model_file(
     else: file = Path(model).expanduser()
     if file.is_dir(): file = file/'model.safetensors'
     if file.is_file(): return file
-    if str(model)=='general': raise FileNotFoundError('the general model is not part of this installation: give a model.safetensors')
-    raise FileNotFoundError(f'no model at {printable(file)}: give a model.safetensors, the folder in which siamese_run wrote one, general, or hf://user/name')
+    if str(model)=='general':
+        raise FileNotFoundError('the general model is not part of this installation: '
+                                'give a model.safetensors')
+    raise FileNotFoundError(f'no model at {printable(file)}: give a model.safetensors, the folder '
+                            'in which siamese_run wrote one, general, or hf://user/name')
 
 # %% ../../nbs/further/compare.ipynb #bb7c121b
 def load(
-    model:str='general', # a model.safetensors, the folder that holds it, `general`, or hf://user/name
+    model:str='general', # a model.safetensors, its folder, `general`, or hf://user/name
     device:str=None, # default: the best there is
-    backbone_weights:str=None # the backbone's ImageNet weights, where they can be neither found nor downloaded
+    backbone_weights:str=None # the backbone's ImageNet weights, where there is no download
 )->Matcher:
     "Open a trained model."
     file = model_file(model)
     get_device(device) # not there? Say so first
     net,meta = load_model(file, backbone_weights)
-    if 'threshold' not in meta: raise ValueError(f'{printable(file)} has no threshold: give a model that siamese_run wrote')
+    if 'threshold' not in meta:
+        raise ValueError(f'{printable(file)} has no threshold: give a model that siamese_run wrote')
     return Matcher(net, meta, device, content_hash(file)[:12])
 
 # %% ../../nbs/further/compare.ipynb #ae639e52
@@ -135,17 +145,20 @@ def embed_some(self:Matcher,
     images:list|Pictures, # of any kind
     batch_size:int=None, # views a step; None: what suits the device
     progress:bool=True # a bar, when it takes longer than a second
-)->tuple: # embeddings (n, dim), not-a-number where an image cannot be read; {number of the image: its error}
+)->tuple: # embeddings (n, dim), NaN where an image cannot be read; {number of the image: error}
     "Embed what can be read."
     pics = images if isinstance(images, Pictures) else Pictures(images, self.net.transform)
     e = np.full((len(images), self.dim), np.nan, np.float32)
     if not self.fast: # where there are too few images for a graph, it is made another time
         net = faster(self.net.backbone, self.device, len(images)*len(self.net.transform.views))
         self.fast = net if net.why=='ONNX Runtime' else None
-    views = embed_views(self.fast or net, pics, np.arange(len(images)), self.device, batch_size=batch_size, progress=progress)
+    views = embed_views(self.fast or net, pics, np.arange(len(images)), self.device,
+                        batch_size=batch_size, progress=progress)
     while part := list(islice(views, 64)): # the head sees many at a time
         rows,f = (np.concatenate(o) for o in zip(*part))
-        with torch.inference_mode(): e[rows] = self.net.head(torch.from_numpy(f).float().to(self.device)).float().cpu().numpy()
+        with torch.inference_mode():
+            e[rows] = self.net.head(
+                torch.from_numpy(f).float().to(self.device)).float().cpu().numpy()
     return e,dict(sorted(pics.errors.items()))
 
 # %% ../../nbs/further/compare.ipynb #d9fa870b
@@ -157,9 +170,12 @@ def embed(self:Matcher,
 )->np.ndarray: # float32: (dim,) for one image, (n, dim) for many
     "Where the images lie in the space that the network has learned."
     one,es = one_image(images),[np.zeros((0, self.dim), np.float32)]
-    for part in [[images]] if one else [images] if isinstance(images, list) else in_chunks(images, 1024):
+    for part in ([[images]] if one else [images] if isinstance(images, list)
+                 else in_chunks(images, 1024)):
         e,errors = self.embed_some(part, batch_size, progress)
-        for err in errors.values(): raise ValueError(str(err)+(f' (nor can {len(errors)-1} others)' if len(errors)>1 else ''))
+        for err in errors.values():
+            raise ValueError(str(err)+(f' (nor can {len(errors)-1} others)'
+                                       if len(errors)>1 else ''))
         es.append(e)
     return es[1][0] if one else np.concatenate(es)
 
@@ -205,12 +221,16 @@ class Comparison(dict):
         "In one line"
         p = '' if self['p_same'] is None else f', P(same) {said_p(self["p_same"])}'
         line = f', as {self.line} draw the line' if self.line else ''
-        return f'{"same" if self["same"] else "different"}{line}: distance {self["distance"]:.3f}, threshold {self["threshold"]:.3f}{p}'
+        return (f'{"same" if self["same"] else "different"}{line}: '
+                f'distance {self["distance"]:.3f}, threshold {self["threshold"]:.3f}{p}')
 
     def evidence(self):
         "What is known about such verdicts, and what to do for other pictures"
-        if self['error_rate'] is None: return 'how often such verdicts are wrong is not known: siamese_calibrate measures it on your pictures'
-        return f'this threshold was wrong about {100*self["error_rate"]:.2g} % of the {self["measured_on"]}; for other pictures: siamese_calibrate'
+        if self['error_rate'] is None:
+            return ('how often such verdicts are wrong is not known: '
+                    'siamese_calibrate measures it on your pictures')
+        return (f'this threshold was wrong about {100*self["error_rate"]:.2g} % of the '
+                f'{self["measured_on"]}; for other pictures: siamese_calibrate')
 
     def __repr__(self): return '; '.join(filter(None, [self.verdict(), self.evidence()]))
 
@@ -218,17 +238,19 @@ class Comparison(dict):
         imgs,names = [small_copy(o) for o in self.images],[tail_of_name(o, 28) for o in self.images]
         lines = [*self.verdict().split(': ', 1), *self.evidence().split('; ')]
         said = '\n'.join(fill(o, 60) for o in lines)
-        return png(show_images(imgs, names, ncols=2, size=2, colors=[SAME if self['same'] else DIFFERENT]*2), said)
+        return png(show_images(imgs, names, ncols=2, size=2,
+                               colors=[SAME if self['same'] else DIFFERENT]*2), said)
 
 # %% ../../nbs/further/compare.ipynb #2831b175
 @patch
 def compare(self:Matcher,
     a, # an image
     b # another
-)->Comparison: # a dict with a, b (their paths, if they have any), distance, threshold, same, p_same, error_rate, measured_on
+)->Comparison: # dict of a, b (paths), distance, threshold, same, p_same, error_rate, measured_on
     "Are these two of the same kind, and how sure is that?"
     d = float(self.between(*self.embed([a, b], progress=False)))
-    return Comparison(a, b, self.line, distance=d, threshold=self.threshold, same=d<self.threshold, p_same=self.p_same(d),
+    return Comparison(a, b, self.line, distance=d, threshold=self.threshold,
+                      same=d<self.threshold, p_same=self.p_same(d),
                       error_rate=self.error_rate, measured_on=self.measured_on)
 
 # %% ../../nbs/further/compare.ipynb #109a665d
@@ -250,7 +272,9 @@ def search(self:Matcher,
 )->Matches:
     "The images of a folder most like `query`."
     if folder is not None: self.index(folder)
-    if self.indexed is None: raise ValueError('search has nowhere to look: call index(folder) first, or give search a folder')
+    if self.indexed is None:
+        raise ValueError('search has nowhere to look: call index(folder) first, '
+                         'or give search a folder')
     return self.indexed.search(query, k)
 
 @patch
@@ -260,18 +284,22 @@ def save(self:Matcher,
     "Write the model, with the threshold that it has now."
     file = Path(folder).expanduser()
     if file.suffix!='.safetensors': file = file/'model.safetensors'
-    facts = {k:v for k,v in self.meta.items() if k not in ('format', 'format_version', 'error_rate', 'measured_on')}
-    known = dict(error_rate=self.error_rate, measured_on=self.measured_on) if self.error_rate is not None else {}
+    facts = {k:v for k,v in self.meta.items()
+             if k not in ('format', 'format_version', 'error_rate', 'measured_on')}
+    known = (dict(error_rate=self.error_rate, measured_on=self.measured_on)
+             if self.error_rate is not None else {})
     return save_model(check_target(file), self.net, facts | dict(threshold=self.threshold) | known)
 
 # %% ../../nbs/further/compare.ipynb #2c666255
 def siamese_compare(
-    *images:str, # two image files, and before them, if you like, a MODEL: model.safetensors, its folder, or hf://user/name; without it the general model
+    # two image files, or first a MODEL: model.safetensors, its folder, hf://user/name; else general
+    *images:str,
     json:bool=False, # print JSON
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Comparison:
     "Are two images of the same kind?"
-    if len(images) not in (2, 3): raise ValueError(f'{len(images)} words: give two images, or a model and two images')
+    if len(images) not in (2, 3):
+        raise ValueError(f'{len(images)} words: give two images, or a model and two images')
     model,a,b = images if len(images)==3 else ('general', *images)
     r = load(model, backbone_weights=backbone_weights).compare(a, b)
     print(json_text(r) if json else f'{printable(a)} and {printable(b)}: {r}')
@@ -292,15 +320,19 @@ def indexed(
 )->Index:
     "Index a folder for a command: what was left out is said once, on stderr."
     ix = model.index(folder)
-    for said in filter(None, (skipped_line(ix.skipped), ix.note)): print(f'{name}: {said}', file=sys.stderr)
-    if not len(ix): raise ValueError(f'{printable(folder)} holds no image that can be read: give a folder of images')
+    for said in filter(None, (skipped_line(ix.skipped), ix.note)):
+        print(f'{name}: {said}', file=sys.stderr)
+    if not len(ix):
+        raise ValueError(f'{printable(folder)} holds no image that can be read: '
+                         'give a folder of images')
     return ix
 
 # %% ../../nbs/further/compare.ipynb #5e2c5189
 def siamese_search(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
     query:str, # an image file
-    folder:str, # where to look: a folder, sub-folders included, or a .lance table that siamese_embed wrote
+    # where to look: a folder, sub-folders included, or a .lance table that siamese_embed wrote
+    folder:str,
     k:int=5, # how many neighbours
     label:str=None, # of a table: only rows of this label
     under:str=None, # of a table: only rows whose path begins so
@@ -311,7 +343,9 @@ def siamese_search(
     "Which images of a folder are most like this one?"
     if k<1: raise ValueError(f'k is {k}: give at least 1')
     table = str(folder).endswith('.lance')
-    if not table and (label or under or exact): raise ValueError('--label, --under and --exact need a .lance table: make one with siamese_embed')
+    if not table and (label or under or exact):
+        raise ValueError('--label, --under and --exact need a .lance table: '
+                         'make one with siamese_embed')
     m = load(model, backbone_weights=backbone_weights)
     if table:
         from siamese_nb.apps.vector_search import VectorTable
@@ -319,28 +353,35 @@ def siamese_search(
     else:
         e = m.embed(query, progress=False)
         r = indexed(m, folder, 'siamese_search').search(query, k, e)
-    lines = [f"{o['distance']:.3f}  {'same' if o['same'] else 'different':9}  {printable(o['path'])}" for o in r]
+    lines = [f"{o['distance']:.3f}  {'same' if o['same'] else 'different':9}  "
+             f"{printable(o['path'])}" for o in r]
     print(json_text(r) if json else '\n'.join(lines))
     return r
 
 # %% ../../nbs/further/compare.ipynb #188c8c99
 def siamese_embed(
     model:str, # model.safetensors, the folder that holds it, general, or hf://user/name
-    source:str, # a folder of images, sub-folders included; with --engine ray also a .txt of names or an address (s3://, gs://, hdfs://, file://)
-    out:str, # file to write: .npz (arrays `paths` and `embeddings`), .parquet or .lance (path, digest, why, label, vector)
-    engine:str='local', # local, or ray: all cores of this machine or of a cluster, into a .lance table that goes on where it was
+    # a folder and its sub-folders; with --engine ray also a .txt of names, or s3://, gs://, hdfs://
+    source:str,
+    # file to write: .npz (paths, embeddings), .parquet or .lance (path, digest, why, label, vector)
+    out:str,
+    # local, or ray: all cores of a machine or cluster, into a .lance table; goes on where it was
+    engine:str='local',
     dim:int=None, # fewer numbers a vector than the model gives, in a .lance table
     address:str=None, # of the Ray cluster; auto finds one; without it this machine alone
     backbone_weights:str=None # the backbone's ImageNet weights, where they cannot be downloaded
 )->Path: # the file
     "Embed a folder of images."
-    if engine not in ('local', 'ray'): raise ValueError(f'engine is {printable(engine)}: it can be local or ray')
-    if dim and Path(out).suffix!='.lance': raise ValueError('--dim needs a table that ends in .lance, which keeps the directions')
+    if engine not in ('local', 'ray'):
+        raise ValueError(f'engine is {printable(engine)}: it can be local or ray')
+    if dim and Path(out).suffix!='.lance':
+        raise ValueError('--dim needs a table that ends in .lance, which keeps the directions')
     if address and engine!='ray': raise ValueError('--address needs --engine ray')
     if engine=='ray':
         from siamese_nb.apps.cluster import embed_cluster
         said = embed_cluster(model, source, out, address, dim, backbone_weights)
-        print(f"{said['n']:,} images: {said['new']:,} rows written, {said['gone']:,} out of date, {said['bad']:,} cannot be read: {printable(out)}")
+        print(f"{said['n']:,} images: {said['new']:,} rows written, {said['gone']:,} out of date, "
+              f"{said['bad']:,} cannot be read: {printable(out)}")
         return Path(out)
     out,m = check_out(out),load(model, backbone_weights=backbone_weights)
     if dim:
@@ -350,7 +391,8 @@ def siamese_embed(
     if out.suffix=='.npz': write_npz(out, paths=np.array(ix.paths, 'U'), embeddings=ix.e)
     else:
         if dim:
-            ix.model = fit_fewer(ix.model, ix.e[np.unique(np.linspace(0, len(ix)-1, 2048).astype(int))], dim)
+            ix.model = fit_fewer(ix.model,
+                                 ix.e[np.unique(np.linspace(0, len(ix)-1, 2048).astype(int))], dim)
             ix.e = project(ix.e, ix.model.w)
         write_table(index_table(ix), out)
         if dim: ix.model.save(out)

@@ -71,7 +71,7 @@ def tail_of_name(
 
 # %% ../../nbs/further/search.ipynb #d42e1639
 class Matches(list):
-    "What a search found: dicts of path, distance and same, nearest first; in a notebook it shows its pictures."
+    "What a search found: dicts of path, distance and same, nearest first; shown as pictures."
     def __init__(self,
         query, # the image that was searched for
         rows, # the dicts
@@ -83,17 +83,20 @@ class Matches(list):
     def _repr_png_(self):
         imgs = [small_copy(self.query), *(small_copy(o['path']) for o in self)]
         names = ['query', *(f"{o['distance']:.2f}\n{tail_of_name(o['path'])}" for o in self)]
-        return png(show_images(imgs, names, ncols=6, colors=[GREY, *(SAME if o['same'] else DIFFERENT for o in self)]))
+        return png(show_images(imgs, names, ncols=6,
+                               colors=[GREY, *(SAME if o['same'] else DIFFERENT for o in self)]))
 
     def __repr__(self):
         verdict = ['same     ' if o['same'] else 'different' for o in self]
-        return '\n'.join(f"{o['distance']:.3f}  {v}  {printable(os.path.relpath(o['path'], self.folder))}" for o,v in zip(self, verdict))
+        return '\n'.join(f"{o['distance']:.3f}  {v}  "
+                         f"{printable(os.path.relpath(o['path'], self.folder))}"
+                         for o,v in zip(self, verdict))
 
 # %% ../../nbs/further/search.ipynb #ad7d4758
 class Index:
     "The embeddings of a folder's images, brought up to date and kept in the user's cache."
     def __init__(self,
-        model, # what embeds: has `embed`, `embed_some`, `dim`, `threshold` and `key`; with an empty key nothing is kept
+        model, # has `embed`, `embed_some`, `dim`, `threshold` and `key` ('': nothing is kept)
         folder:str, # images, flat or nested
         progress:bool=True, # a bar, when it takes longer than a second
         keep:bool=True # write the table to disk?
@@ -105,13 +108,15 @@ class Index:
         save = (lambda t: write_index(file, t)) if keep and model.key else None
         done,self.note = update_index(old, model, self.folder, paths, save, progress)
         ok = np.array([i not in done.errors for i in range(len(paths))], bool)
-        self.paths,self.e,self.digests = [p for p,o in zip(paths, ok) if o],done.e[ok],done.digests[ok]
+        self.paths,self.e,self.digests = ([p for p,o in zip(paths, ok) if o],done.e[ok],
+                                          done.digests[ok])
         self.unread = [(paths[i], why) for i,why in sorted(done.errors.items())]
         self.skipped = self.unread+[o for o in left if o[1]!='hidden']
 
     def __len__(self): return len(self.paths)
     def __repr__(self):
-        return '; '.join([f'{len(self):,} images in {printable(self.folder.name)}', *filter(None, [skipped_line(self.skipped), self.note])])
+        return '; '.join([f'{len(self):,} images in {printable(self.folder.name)}',
+                          *filter(None, [skipped_line(self.skipped), self.note])])
 
 # %% ../../nbs/further/search.ipynb #6eec860d
 @patch
@@ -125,6 +130,7 @@ def search(self:Index,
     e = self.model.embed(query, progress=False) if e is None else e
     me = os.path.realpath(query) if is_path(query) else None
     d,rows = nearest(e[None], self.e, k+1)
-    found = [dict(path=str(self.folder/self.paths[i]), distance=float(o), same=bool(o<self.model.threshold))
-             for o,i in zip(d[0], rows[0])]
-    return Matches(query, [r for r in found if not me or os.path.realpath(r['path'])!=me][:k], self.folder)
+    found = [dict(path=str(self.folder/self.paths[i]), distance=float(o),
+                  same=bool(o<self.model.threshold)) for o,i in zip(d[0], rows[0])]
+    return Matches(query,
+                   [r for r in found if not me or os.path.realpath(r['path'])!=me][:k], self.folder)

@@ -28,7 +28,8 @@ def project(
 )->np.ndarray: # (n, k), each as long as it was
     "Keep some directions, and the length."
     x = e@w
-    return x*(np.linalg.norm(e, axis=1, keepdims=True)/np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12))
+    long,now = (np.linalg.norm(o, axis=1, keepdims=True) for o in (e, x))
+    return x*(long/now.clip(1e-12))
 
 def threshold_of(
     e:np.ndarray, # embeddings of a sample
@@ -36,7 +37,7 @@ def threshold_of(
     threshold:float, # between distances of `e`
     pairs:int=2000 # to look at
 )->float: # between distances of `small`
-    "What the distance of the threshold has become: the mean over the pairs of the sample that lie nearest to it."
+    "What the threshold's distance has become: the mean over the nearest pairs of the sample."
     a,b = np.triu_indices(min(len(e), 1000), 1)
     d = torch.pdist(torch.from_numpy(e[:1000])).numpy()
     near = np.argsort(np.abs(d-threshold))[:pairs]
@@ -71,7 +72,8 @@ class Fewer:
         folder:str|Path # of a Lance table
     ):
         "Keep the directions beside the vectors."
-        save_sealed(Path(folder)/'fewer.safetensors', dict(w=torch.from_numpy(self.w)), dict(threshold=self.threshold), KIND)
+        save_sealed(Path(folder)/'fewer.safetensors', dict(w=torch.from_numpy(self.w)),
+                    dict(threshold=self.threshold), KIND)
 
 def check_dim(
     model, # a Matcher
@@ -88,7 +90,9 @@ def fit_fewer(
     "Find directions in a sample."
     e = e[np.isfinite(e).all(1)]
     check_dim(model, k)
-    if len(e)<2*k: raise ValueError(f'{k} numbers need {2*k} pictures or more to be found in, here are {len(e)}: give a smaller --dim, or none')
+    if len(e)<2*k:
+        raise ValueError(f'{k} numbers need {2*k} pictures or more to be found in, '
+                         f'here are {len(e)}: give a smaller --dim, or none')
     w = directions(e, k)
     return Fewer(model, w, threshold_of(e, project(e, w), model.threshold))
 
@@ -101,7 +105,11 @@ def with_fewer(
     if not file.is_file(): return model
     tensors,facts = read_sealed(file, KIND, cure='make the table anew', largest=1<<28)
     w,threshold = tensors.get('w'),facts.get('threshold')
-    if w is None or w.ndim!=2 or w.dtype!=torch.float32 or not w.isfinite().all() or not isinstance(threshold, float) or threshold<0: raise ValueError(
-        f'{printable(file)} does not hold directions and a threshold: make the table anew')
-    if w.shape[0]!=model.dim: raise ValueError(f'{printable(folder)} holds vectors of another model: give the model that wrote it')
+    if (w is None or w.ndim!=2 or w.dtype!=torch.float32 or not w.isfinite().all()
+        or not isinstance(threshold, float) or threshold<0):
+        raise ValueError(
+            f'{printable(file)} does not hold directions and a threshold: make the table anew')
+    if w.shape[0]!=model.dim:
+        raise ValueError(f'{printable(folder)} holds vectors of another model: '
+                         'give the model that wrote it')
     return Fewer(model, w.numpy(), threshold)

@@ -26,7 +26,8 @@ def exact_rows(
 )->tuple: # distances (m, k) and row numbers (m, k), nearest first
     "Compare with every vector, a piece of the table at a time."
     best,rows = torch.zeros(len(q), 0),torch.zeros(len(q), 0, dtype=torch.long)
-    for b in ds.scanner(columns=['vector'], filter='vector IS NOT NULL', with_row_id=True, batch_size=8192).to_batches():
+    for b in ds.scanner(columns=['vector'], filter='vector IS NOT NULL', with_row_id=True,
+                        batch_size=8192).to_batches():
         if not len(b): continue
         d,i = nearest(q, np.array(b['vector'].flatten()).reshape(len(b), -1), k)
         ids = torch.from_numpy(b['_rowid'].to_numpy().astype(np.int64))[i]
@@ -54,7 +55,8 @@ def query_rows(
     "The rows nearest to a query."
     how = dict(nprobes=index['probes'], refine_factor=index['refine']) if index else {}
     near = dict(column='vector', q=np.asarray(q, np.float32), k=k, use_index=bool(index), **how)
-    return ds.to_table(columns=[*columns, '_distance'], nearest=near, filter=where, prefilter=True, with_row_id=ids)
+    return ds.to_table(columns=[*columns, '_distance'], nearest=near, filter=where, prefilter=True,
+                       with_row_id=ids)
 
 def measure_index(
     ds, # a Lance table with an index
@@ -73,12 +75,13 @@ def make_index(
     recall:float=RECALL, # of the ten nearest, to be found
     sample_rate:int=64, # vectors a centre that the centres are learned from
     seed:int=42 # of the vectors that search
-)->dict|None: # what is known of the index: probes, refine, recall, …; None: the table is too small for one
+)->dict|None: # what is known of the index: probes, refine, recall, …; None: too few rows
     "Index a table, choose how it is asked, measure what it misses, and keep that with the table."
     n = ds.count_rows('vector IS NOT NULL')
     if n<least: return None
     parts = max(1, min(n//sample_rate, round(n**.5)))
-    ds.create_index('vector', 'IVF_SQ', metric='L2', num_partitions=parts, sample_rate=sample_rate, replace=True)
+    ds.create_index('vector', 'IVF_SQ', metric='L2', num_partitions=parts,
+                    sample_rate=sample_rate, replace=True)
     return choose_probes(ds, n, parts, recall, seed)
 
 # %% ../../nbs/engineering/vector_search.ipynb #021ef910
@@ -91,14 +94,17 @@ def choose_probes(
 )->dict: # kept with the table
     "The cheapest setting that finds enough for one half of the queries, judged by the other."
     rows = np.sort(np.random.default_rng(seed).choice(n, min(n//10, 200), replace=False))
-    q = ds.scanner(columns=['vector'], filter='vector IS NOT NULL').to_table().take(rows) if n<50_000 else ds.sample(len(rows))
+    q = (ds.scanner(columns=['vector'], filter='vector IS NOT NULL').to_table().take(rows)
+         if n<50_000 else ds.sample(len(rows)))
     q = q['vector'].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
     q = q[np.isfinite(q).all(1)]
     true = exact_rows(ds, q, 10)[1]
     half = len(q)//2
     settings = [dict(probes=p, refine=4) for p in (2**i for i in range(12)) if p<parts]
-    found = next((s for s in settings if measure_index(ds, q[:half], true[:half], s)>=recall), dict(probes=parts, refine=4))
-    kept = dict(found, kind='IVF_SQ', partitions=parts, rows=n, k=10, recall=measure_index(ds, q[half:], true[half:], found), queries=len(q)-half)
+    found = next((s for s in settings if measure_index(ds, q[:half], true[:half], s)>=recall),
+                 dict(probes=parts, refine=4))
+    kept = dict(found, kind='IVF_SQ', partitions=parts, rows=n, k=10,
+                recall=measure_index(ds, q[half:], true[half:], found), queries=len(q)-half)
     ds.update_config({KEY:json.dumps(kept)})
     return kept
 
@@ -107,7 +113,8 @@ def index_facts(
 )->dict|None: # from `make_index`
     "What is known of a table's index; None where it has none."
     said = ds.config().get(KEY)
-    return json.loads(said) if said and any('vector' in o.field_names for o in ds.describe_indices()) else None
+    return (json.loads(said)
+            if said and any('vector' in o.field_names for o in ds.describe_indices()) else None)
 
 # %% ../../nbs/engineering/vector_search.ipynb #9e0b5954
 def filter_of(
@@ -128,18 +135,25 @@ class VectorTable:
         model, # what made the vectors: a Matcher
         file:str # ends in .lance
     ):
-        if not find_spec('lance'): raise ImportError("a .lance table needs one more package: pip install 'siamese_nb[lance]'")
+        if not find_spec('lance'):
+            raise ImportError("a .lance table needs one more package: "
+                              "pip install 'siamese_nb[lance]'")
         import lance
-        if not is_lance(file): raise FileNotFoundError(f'no table at {printable(file)}: give one that siamese_embed wrote')
+        if not is_lance(file):
+            raise FileNotFoundError(f'no table at {printable(file)}: '
+                                    'give one that siamese_embed wrote')
         self.model,self.file,self.ds = with_fewer(model, file),Path(file),lance.dataset(str(file))
         said = {k.decode():v.decode() for k,v in (self.ds.schema.metadata or {}).items()}
         odd = [k for k,v in vector_facts(self.model).items() if said.get(k)!=v]
-        if odd: raise ValueError(f"{printable(file)} holds vectors of another model ({odd[0]} differs): give the model that wrote it")
+        if odd:
+            raise ValueError(f"{printable(file)} holds vectors of another model ({odd[0]} "
+                             "differs): give the model that wrote it")
         self.index = index_facts(self.ds)
 
     def __len__(self): return self.ds.count_rows('vector IS NOT NULL')
     def __repr__(self):
-        how = f"IVF index, recall@{self.index['k']} {self.index['recall']:.3f}" if self.index else 'compared with all'
+        how = (f"IVF index, recall@{self.index['k']} {self.index['recall']:.3f}" if self.index
+               else 'compared with all')
         return f'{len(self):,} vectors in {printable(self.file.name)}; {how}'
 
     def search(self,
@@ -151,9 +165,11 @@ class VectorTable:
         e=None # the embedding of `query`, where it is known
     )->Matches: # paths as the table has them
         "The pictures most like `query`, which itself is left out."
-        if not one_image(query): raise ValueError('search for one image at a time: these are several')
+        if not one_image(query):
+            raise ValueError('search for one image at a time: these are several')
         e = self.model.embed(query, progress=False) if e is None else e
-        t = query_rows(self.ds, e, k+1, None if exact else self.index, where=filter_of(label, under))
+        t = query_rows(self.ds, e, k+1, None if exact else self.index,
+                       where=filter_of(label, under))
         me = (content_hash(query), os.path.realpath(query)) if is_path(query) else ('', '')
         found = [dict(path=r['path'], distance=max(r['_distance'], 0)**.5) for r in t.to_pylist()
                  if not (r['digest']==me[0] and f"/{me[1]}".endswith('/'+r['path']))][:k]

@@ -17,7 +17,8 @@ def vector_facts(
     model # a Matcher
 )->dict: # text by name: model, dim, distance, threshold
     "What a reader has to know of a model's embeddings."
-    return dict(model=str(model.meta.get('name', 'model')), dim=str(model.dim), distance='euclidean', threshold=repr(model.threshold))
+    return dict(model=str(model.meta.get('name', 'model')), dim=str(model.dim),
+                distance='euclidean', threshold=repr(model.threshold))
 
 def vector_schema(
     facts:dict # from `vector_facts`
@@ -40,9 +41,12 @@ def vector_table(
     schema,n = vector_schema(facts),len(paths)
     e = np.ascontiguousarray(e, np.float32).reshape(n, int(facts['dim']))
     none = ~np.isfinite(e).all(1)
-    vector = pa.FixedSizeListArray.from_arrays(pa.array(np.where(none[:, None], 0, e).ravel()), type=schema.field('vector').type, mask=pa.array(none))
+    vector = pa.FixedSizeListArray.from_arrays(pa.array(np.where(none[:, None], 0, e).ravel()),
+                                               type=schema.field('vector').type,
+                                               mask=pa.array(none))
     labels = [p.split('/')[0] if '/' in p else None for p in paths]
-    text = [[printable(o) if o else None for o in c] for c in (paths, digests or [None]*n, whys or [None]*n, labels)]
+    text = [[printable(o) if o else None for o in c]
+            for c in (paths, digests or [None]*n, whys or [None]*n, labels)]
     return pa.Table.from_arrays([*(pa.array(c, pa.string()) for c in text), vector], schema=schema)
 
 # %% ../../nbs/engineering/vectors.ipynb #465b5f2b
@@ -56,7 +60,8 @@ def index_table(
                         [*ix.digests, *['']*m], [*[None]*len(ix), *(why for _,why in ix.unread)])
 
 # %% ../../nbs/engineering/vectors.ipynb #603fed87
-ENDINGS = {'.npz':'', '.parquet':'pyarrow', '.lance':'lance'} # of files of embeddings, and the package that writes them
+# of files of embeddings, and the package that writes them
+ENDINGS = {'.npz':'', '.parquet':'pyarrow', '.lance':'lance'}
 
 def is_lance(
     folder:str|Path # there or not
@@ -70,12 +75,20 @@ def check_out(
 )->Path:
     "ValueError or OSError, one line, before any work is done."
     out = Path(out).expanduser()
-    if out.suffix not in ENDINGS: raise ValueError(f'{printable(out)} ends in {printable(out.suffix) or "nothing"}: it can end in .npz, .parquet or .lance')
-    if not out.parent.is_dir(): raise FileNotFoundError(f'no folder at {printable(out.parent)} to write {printable(out.name)} in: make it first')
+    if out.suffix not in ENDINGS:
+        raise ValueError(f'{printable(out)} ends in {printable(out.suffix) or "nothing"}: '
+                         'it can end in .npz, .parquet or .lance')
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f'no folder at {printable(out.parent)} to write '
+                                f'{printable(out.name)} in: make it first')
     package = ENDINGS[out.suffix]
-    if package and not find_spec(package): raise ImportError(f"a {out.suffix} file needs one more package: pip install 'siamese_nb[{extra or out.suffix[1:]}]'")
+    if package and not find_spec(package):
+        raise ImportError(f"a {out.suffix} file needs one more package: "
+                          f"pip install 'siamese_nb[{extra or out.suffix[1:]}]'")
     if out.suffix=='.lance' and is_lance(out) and not out.is_symlink(): return out
-    if out.is_dir(): raise IsADirectoryError(f'{printable(out)} is a folder: give the name of a file to write, such as embeddings.npz')
+    if out.is_dir():
+        raise IsADirectoryError(f'{printable(out)} is a folder: give the name of a file to write, '
+                                'such as embeddings.npz')
     return check_target(out)
 
 # %% ../../nbs/engineering/vectors.ipynb #6e9590d4
@@ -107,10 +120,14 @@ const plot = document.getElementById('{plot_id}'), seen = document.createElement
 seen.id = 'seen'
 seen.alt = ''
 seen.hidden = true
-seen.style.cssText = 'position:fixed;right:8px;bottom:8px;min-width:64px;image-rendering:auto;border:1px solid #888;background:#fff'
+seen.style.cssText = 'position:fixed;right:8px;bottom:8px;min-width:64px;' +
+  'image-rendering:auto;border:1px solid #888;background:#fff'
 document.body.append(seen)
 if (innerWidth<700) Plotly.relayout(plot, {showlegend:false})
-plot.on('plotly_hover', e => { seen.hidden = false; seen.src = 'data:image/jpeg;base64,'+e.points[0].customdata })
+plot.on('plotly_hover', e => {
+  seen.hidden = false
+  seen.src = 'data:image/jpeg;base64,'+e.points[0].customdata
+})
 '''
 
 def _jpeg(file)->str:
@@ -127,7 +144,8 @@ def map_page(
     seed:int=42 # of draw and map
 )->Path: # the page
     "A map of a folder's embeddings with the pictures in it, as one page."
-    if not find_spec('plotly'): raise ImportError("the map needs plotly: pip install 'siamese_nb[map]'")
+    if not find_spec('plotly'):
+        raise ImportError("the map needs plotly: pip install 'siamese_nb[map]'")
     from plotly import graph_objects as go
     from siamese_nb.evaluation.maps import class_colours,flat_map
     file = check_target(Path(file).expanduser())
@@ -135,10 +153,18 @@ def map_page(
     xy,paths = flat_map(ix.e[some], seed),[ix.paths[i] for i in some]
     labels = np.array([p.split('/')[0] if '/' in p else '' for p in paths])
     names = np.unique(labels)
-    fig = go.Figure(layout=dict(template='plotly_white', margin=dict(l=0, r=0, t=36, b=0), dragmode='pan', xaxis=dict(visible=False), yaxis=dict(visible=False, scaleanchor='x')))
+    fig = go.Figure(layout=dict(template='plotly_white', margin=dict(l=0, r=0, t=36, b=0),
+                                dragmode='pan', xaxis=dict(visible=False),
+                                yaxis=dict(visible=False, scaleanchor='x')))
     for name,colour in zip(names, (255*class_colours(len(names), seed)).astype(int)):
         at = np.flatnonzero(labels==name)
-        fig.add_scattergl(x=xy[at, 0], y=xy[at, 1], mode='markers', name=html.escape(printable(name)), marker=dict(size=7, color='rgb({},{},{})'.format(*colour)),
-                          text=[html.escape(printable(paths[i])) for i in at], hoverinfo='text', customdata=[_jpeg(ix.folder/paths[i]) for i in at])
-    with atomic_write(file) as tmp: Path(tmp).write_text(fig.to_html(include_plotlyjs=True, post_script=_HOVER, config=dict(scrollZoom=True, displaylogo=False)), encoding='utf-8')
+        fig.add_scattergl(x=xy[at, 0], y=xy[at, 1], mode='markers',
+                          name=html.escape(printable(name)),
+                          marker=dict(size=7, color='rgb({},{},{})'.format(*colour)),
+                          text=[html.escape(printable(paths[i])) for i in at], hoverinfo='text',
+                          customdata=[_jpeg(ix.folder/paths[i]) for i in at])
+    with atomic_write(file) as tmp:
+        Path(tmp).write_text(fig.to_html(include_plotlyjs=True, post_script=_HOVER,
+                                         config=dict(scrollZoom=True, displaylogo=False)),
+                             encoding='utf-8')
     return file

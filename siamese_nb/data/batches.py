@@ -16,7 +16,7 @@ from ..pairs import by_class,check_pairs,sample_other
 
 # %% ../../nbs/engineering/batches.ipynb #52d7758b
 class EpochBatches:
-    "Batches of (index, draw, target) that follow from (seed, epoch); a subclass says in `batches` which images and targets."
+    "Batches of (index, draw, target) that follow from (seed, epoch); `batches` says which."
     def __init__(self,
         n_batches:int, # batches per epoch
         seed:int, # with the epoch, decides everything
@@ -27,7 +27,8 @@ class EpochBatches:
     def __iter__(self):
         rng = np.random.default_rng([self.seed, self.epoch])
         for idx,target in self.batches(rng):
-            draws = rng.integers(2**62, size=len(idx)) # all that is random about each image follows from these
+            # all that is random about each image follows from these
+            draws = rng.integers(2**62, size=len(idx))
             yield list(zip(idx.tolist(), draws.tolist(), target.tolist()))
 
 # %% ../../nbs/engineering/batches.ipynb #cd44e03a
@@ -37,7 +38,7 @@ def deal(
     n:int, # hands
     rng:np.random.Generator, # source of chance
 )->np.ndarray: # (n,size) numbers below m
-    "Deal hands of different cards from a deck that is shuffled again when it runs out: all cards are used evenly."
+    "Deal hands of different cards, evenly, from a deck that is shuffled again when it runs out."
     deck,hands = np.zeros(0, np.int64),[]
     for _ in range(n):
         if len(deck)<size:
@@ -56,7 +57,8 @@ def deal_pairs(
     rng:np.random.Generator, # source of chance
 ): # for each batch its images, the anchors and then the others, and their labels
     "Balanced batches of pairs, the anchors used evenly."
-    t,able = np.repeat([0,1], half),np.flatnonzero(by_class(y)[3]>1) # able: there is another of its class
+    # able: there is another of its class
+    t,able = np.repeat([0,1], half),np.flatnonzero(by_class(y)[3]>1)
     same,different = able[deal(len(able), half, n, rng)],deal(len(y), half, n, rng)
     a = np.concatenate([same, different], 1)
     b = sample_other(y, a.ravel(), np.tile(t==0, n), rng).reshape(a.shape)
@@ -64,7 +66,7 @@ def deal_pairs(
 
 # %% ../../nbs/engineering/batches.ipynb #fd67bcdc
 class PairSampler(EpochBatches):
-    "Batches of random pairs, half of each kind: the anchors, then the others, each as (index, draw, label)."
+    "Batches of random pairs, half of each kind: anchors, then others, each (index, draw, label)."
     def __init__(self,
         y:np.ndarray|torch.Tensor, # class code of each image
         batch_size:int=64, # pairs per batch, even; less where a data set is too small for it
@@ -73,15 +75,18 @@ class PairSampler(EpochBatches):
     ):
         self.y = np.asarray(y)
         check_pairs(self.y)
-        if batch_size<2 or batch_size%2: raise ValueError(f'batch_size is {batch_size}: an even number is expected, half of each kind')
+        if batch_size<2 or batch_size%2:
+            raise ValueError(f'batch_size is {batch_size}: an even number is expected, '
+                             'half of each kind')
         self.pairs = min(batch_size, 2*int((by_class(self.y)[3]>1).sum()))
         super().__init__(n_batches or -(-len(self.y)//self.pairs), seed)
 
-    def batches(self, rng:np.random.Generator): return deal_pairs(self.y, self.pairs//2, len(self), rng)
+    def batches(self, rng:np.random.Generator):
+        return deal_pairs(self.y, self.pairs//2, len(self), rng)
 
 # %% ../../nbs/engineering/batches.ipynb #bb2cb1a4
 class PairList(EpochBatches):
-    "Batches over given labelled pairs, each once an epoch in a new order, in the form of `PairSampler`."
+    "Batches over given labelled pairs, each once an epoch in a new order, as in `PairSampler`."
     def __init__(self,
         a:np.ndarray, # index of one image of each pair, (n,)
         b:np.ndarray, # index of the other, (n,)
@@ -140,7 +145,9 @@ class PKSampler(EpochBatches):
     ):
         self.y,self.k = np.asarray(y),k
         check_pairs(self.y)
-        if p<2 or k<2: raise ValueError(f'p is {p} and k is {k}: two classes of two images is the least that holds both kinds of pair')
+        if p<2 or k<2:
+            raise ValueError(f'p is {p} and k is {k}: two classes of two images is the least that '
+                             'holds both kinds of pair')
         self.images = [np.flatnonzero(self.y==c) for c in np.unique(self.y)]
         self.p = min(p, len(self.images))
         super().__init__(n_batches or -(-len(self.y)//(self.p*k)), seed)
@@ -150,7 +157,7 @@ class PKSampler(EpochBatches):
 
 # %% ../../nbs/engineering/batches.ipynb #a35b81ca
 class EveryImage(PKSampler):
-    "P×K batches, about, in which every image occurs once an epoch, as (index, draw, class): classes count by their size."
+    "P×K batches, about, of (index, draw, class), in which every image occurs once an epoch."
     def __init__(self,
         y:np.ndarray|torch.Tensor, # class code of each image
         p:int=32, # hands per batch, about
@@ -171,17 +178,18 @@ class EveryImage(PKSampler):
 
 # %% ../../nbs/engineering/batches.ipynb #cab4abe6
 class ViewsByDraw(Dataset):
-    "What is fetched a batch at a time, one view of each image as its draw decides; `pick` says where it comes from."
+    "Fetched a batch at a time, one view of each image as its draw decides; `pick` says where from."
     def __init__(self,
         y:np.ndarray|torch.Tensor, # class code of each image, (n,)
-        augment:callable, # function of a batch (m,...) and a torch.Generator, returns the batch changed; or None
+        augment:callable, # batch (m,...), torch.Generator -> batch changed; or None
         n_views:int, # of each image
         device:torch.device # where they are
     ): self.y,self.augment,self.n_views,self.device = torch.as_tensor(y),augment,n_views,device
 
     def __len__(self): return len(self.y)
     def __getitem__(self, i:int)->tuple: # the first view of one image as it is, and its class
-        i = torch.tensor([range(len(self))[i]], device=self.device) # IndexError past the end, as a list has it
+        # IndexError past the end, as a list has it
+        i = torch.tensor([range(len(self))[i]], device=self.device)
         return self.pick(i, torch.zeros_like(i))[0],self.y[i[0]]
     def __getitems__(self, batch:list)->tuple: # x (m,...) and the targets (m,)
         i,draw,target = torch.from_numpy(np.array(batch)).to(self.device).T
@@ -190,17 +198,19 @@ class ViewsByDraw(Dataset):
         return x,target
 
 class TensorViews(ViewsByDraw):
-    "Images or cached features in memory, fetched a batch at a time, one view of each as its draw decides."
+    "Images or cached features in memory, fetched a batch at a time, one view of each by its draw."
     def __init__(self,
         x:torch.Tensor, # (n,V,...): features, or bytes of images
         y:np.ndarray|torch.Tensor, # class code of each image, (n,)
-        augment:callable=None, # function of a batch (m,...) and a torch.Generator, returns the batch changed
+        augment:callable=None, # batch (m,...), torch.Generator -> batch changed
     ):
-        if len(x)!=len(y): raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
+        if len(x)!=len(y):
+            raise ValueError(f'{len(x)} images and {len(y)} labels: one for each is expected')
         super().__init__(y, augment, x.shape[1], x.device)
         self.flat = x.flatten(0,1) # view v of image i is row i*V+v
 
-    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor: return self.flat.index_select(0, i*self.n_views+v)
+    def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor:
+        return self.flat.index_select(0, i*self.n_views+v)
 
 # %% ../../nbs/engineering/batches.ipynb #17439cb4
 def on_device(
@@ -209,7 +219,8 @@ def on_device(
     share:float=.3, # of the card's free memory, at most
 )->torch.Tensor: # there if it is a graphics card with room, else where they are
     "Data beside the model, if they fit."
-    if torch.device(device).type!='cuda' or x.nbytes>share*torch.cuda.mem_get_info(device)[0]: return x
+    if torch.device(device).type!='cuda' or x.nbytes>share*torch.cuda.mem_get_info(device)[0]:
+        return x
     return x.to(device)
 
 # %% ../../nbs/engineering/batches.ipynb #8bdfcd43
@@ -221,11 +232,13 @@ class FileViews(ViewsByDraw):
         y:np.ndarray|None=None, # class code of each image; None: those of the table
         augment:callable=None, # as in `TensorViews`
     ):
-        super().__init__(items.y if y is None else y, augment, len(transform.views), torch.device('cpu'))
+        super().__init__(items.y if y is None else y, augment, len(transform.views),
+                         torch.device('cpu'))
         self.items,self.each = items,[Transform(transform.size, (v,)) for v in transform.views]
 
     def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor:
-        return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size)) for j,k in zip(i.tolist(), v.tolist())])
+        return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size))
+                          for j,k in zip(i.tolist(), v.tolist())])
 
 # %% ../../nbs/engineering/batches.ipynb #9b0dcbcf
 def whole(
@@ -251,7 +264,8 @@ def pk_batches(
     every_image:bool=False, # each image once an epoch, instead of each class equally often
 )->DataLoader: # gives x (N,...) and class codes (N,)
     "P×K batches, for losses that use all pairs of a batch."
-    sampler = EveryImage(data.y, p, k, seed) if every_image else PKSampler(data.y, p, k, n_batches, seed)
+    sampler = (EveryImage(data.y, p, k, seed) if every_image
+               else PKSampler(data.y, p, k, n_batches, seed))
     return DataLoader(data, batch_sampler=sampler, collate_fn=whole, num_workers=workers)
 
 # %% ../../nbs/engineering/batches.ipynb #4cd6ad2c
@@ -264,5 +278,6 @@ def pair_batches(
     workers:int=0, # processes that fetch ahead
 )->DataLoader: # gives x (2B,...), anchors first, and labels (B,): 0 same, 1 different
     "Batches of pairs, for losses that look at one pair at a time."
-    sampler = PairSampler(data.y, batch_size, n_batches, seed) if pairs is None else PairList(*pairs, batch_size, seed)
+    sampler = (PairSampler(data.y, batch_size, n_batches, seed) if pairs is None
+               else PairList(*pairs, batch_size, seed))
     return DataLoader(data, batch_sampler=sampler, collate_fn=one_label_a_pair, num_workers=workers)

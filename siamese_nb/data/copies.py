@@ -27,7 +27,7 @@ def _bytes_key(file, n:int|None):
 def same_bytes(
     files:list # paths
 )->list: # one key per file; equal keys mean equal bytes
-    "Find byte-identical files: compare sizes, then beginnings, then everything, each only where the last left doubt."
+    "Find byte-identical files: compare sizes, then beginnings, then all, each only where in doubt."
     keys = [(os.stat(f).st_size,) if os.path.isfile(f) else (str(f),) for f in files]
     for n in (1<<14, None):
         count = Counter(keys)
@@ -46,7 +46,8 @@ def two_labels(
     two = [list(o.values()) for o in at.values() if len(o)>1]
     if not two: return []
     example = ' = '.join(map(printable, two[0]))
-    return [f"{len(two):,} picture{'s lie' if len(two)>1 else ' lies'} under two labels, for example {example}: keep the right one"]
+    return [f"{len(two):,} picture{'s lie' if len(two)>1 else ' lies'} under two labels, "
+            f"for example {example}: keep the right one"]
 
 def copies_across(
     paths:list, # name of each image
@@ -55,10 +56,12 @@ def copies_across(
 )->list: # one line, or none
     "Say which test or validation images are copies of training images."
     train = {k:p for p,s,k in zip(paths, split, keys) if s=='train'}
-    both = [(p, train[k]) for p,s,k in zip(paths, split, keys) if s in ('valid','test') and k in train]
+    both = [(p, train[k]) for p,s,k in zip(paths, split, keys)
+            if s in ('valid','test') and k in train]
     if not both: return []
     example = ' = '.join(map(printable, both[0]))
-    return [f"{len(both):,} image{'s' if len(both)>1 else ''} of valid or test {'are copies' if len(both)>1 else 'is a copy'} of training "
+    return [f"{len(both):,} image{'s' if len(both)>1 else ''} of valid or "
+            f"test {'are copies' if len(both)>1 else 'is a copy'} of training "
             f'images, for example {example}: the test is easier than it looks']
 
 # %% ../../nbs/engineering/copies.ipynb #48b72b86
@@ -80,14 +83,15 @@ def near_duplicates(
     threshold:float=.99, # least correlation of two thumbnails
     size:int=16, # side of a thumbnail in pixels
 )->np.ndarray: # group number of each image
-    "Group images whose grey thumbnails correlate, as they are or mirrored: copies saved again, resized or retouched."
+    "Group images whose grey thumbnails correlate, as they are or mirrored: copies saved again."
     x,n = thumbnails(items, size),len(items)
     flat,mirror,group = x.reshape(n,-1),x[:,:,::-1].reshape(n,-1),np.arange(n)
     step = max(1, 2**23//max(n, 1)) # rows a block: a few dozen MB at a time
     for i in range(0, n, step):
         for other in (flat,mirror):
             a,b = np.nonzero(flat[i:i+step]@other.T>threshold)
-            group = linked(n, np.concatenate([np.stack([a+i, b], 1), np.stack([np.arange(n), _first(group)], 1)]))
+            group = linked(n, np.concatenate([np.stack([a+i, b], 1),
+                                              np.stack([np.arange(n), _first(group)], 1)]))
     return group
 
 def _first(group:np.ndarray)->np.ndarray:

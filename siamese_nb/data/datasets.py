@@ -20,7 +20,8 @@ from .folders import get_folder
 from .tables import TABLES,get_hub,get_table
 
 # %% ../../nbs/engineering/datasets.ipynb #814cd091
-PLACES = ('', '101_ObjectCategories', 'caltech101/101_ObjectCategories', 'caltech-101/101_ObjectCategories')
+PLACES = ('', '101_ObjectCategories', 'caltech101/101_ObjectCategories',
+          'caltech-101/101_ObjectCategories')
 
 # %% ../../nbs/engineering/datasets.ipynb #f3bb3cd7
 def find_caltech101(
@@ -35,7 +36,7 @@ def find_caltech101(
 def download_caltech101(
     root:str|Path='data' # folder to put it in
 )->Path: # the new folder 101_ObjectCategories
-    "Let torchvision download, check (md5) and unpack Caltech-101, then move it into place in one step."
+    "Let torchvision download, check (md5) and unpack Caltech-101; move it into place in one step."
     from torchvision.datasets import Caltech101
     root = Path(root).expanduser()
     try:
@@ -43,11 +44,13 @@ def download_caltech101(
         with TemporaryDirectory(dir=root) as tmp:
             Caltech101(tmp, download=True)
             (root/'caltech101').mkdir(exist_ok=True)
-            return Path(tmp,'caltech101/101_ObjectCategories').rename(root/'caltech101/101_ObjectCategories')
+            return Path(tmp,'caltech101/101_ObjectCategories').rename(
+                root/'caltech101/101_ObjectCategories')
     except (OSError, RuntimeError) as e:
-        raise OSError(f"Caltech-101 could not be downloaded to {root} ({' '.join(str(e).split())}): unpack "
-                      "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip and the .tar.gz in it by hand "
-                      "and give that folder as root") from None
+        raise OSError("Caltech-101 could not be downloaded to "
+                      f"{root} ({' '.join(str(e).split())}): "
+                      "unpack https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip "
+                      "and the .tar.gz in it by hand and give that folder as root") from None
 
 # %% ../../nbs/engineering/datasets.ipynb #132b7eda
 def plot_classes(
@@ -61,22 +64,27 @@ def plot_classes(
     bars = {'images':place} if split is None else {p:place[np.asarray(split)==p] for p in PARTS}
     n,step = len(names),-(-len(names)//40) # with many classes, name every second, third, ...
     fig,ax = plt.subplots(figsize=(min(10, 3+.22*n), 3.2), layout='constrained')
-    ax.hist(list(bars.values()), np.arange(n+1)-.5, stacked=True, rwidth=.8 if n<=30 else 1, linewidth=0,
-            color=['#56B4E9','#E69F00','#009E73'][:len(bars)], label=list(bars))
-    ax.set_xticks(range(0, n, step), names[::step], rotation=90 if n>12 else 0, fontsize=8 if n>12 else 9)
-    ax.set(xlabel='class' if step==1 else f'class (one in {step} is named)', ylabel='images', xlim=(-.7, n-.3))
+    ax.hist(list(bars.values()), np.arange(n+1)-.5, stacked=True, rwidth=.8 if n<=30 else 1,
+            linewidth=0, color=['#56B4E9','#E69F00','#009E73'][:len(bars)], label=list(bars))
+    ax.set_xticks(range(0, n, step), names[::step], rotation=90 if n>12 else 0,
+                  fontsize=8 if n>12 else 9)
+    ax.set(xlabel='class' if step==1 else f'class (one in {step} is named)', ylabel='images',
+           xlim=(-.7, n-.3))
     ax.grid(False, axis='x')
     if split is not None: fig.legend(loc='outside upper right', ncols=3)
     plt.close(fig)
     return fig
 
 # %% ../../nbs/engineering/datasets.ipynb #6219253e
-TWINS = """BACKGROUND_Google 39 40, 72 149, 101 102; Motorbikes 192 195, 428 429, 472 493, 565 634, 728 729, 732 734, 750 751,
-714 715 716 717 718 719 720 721 736 737 738; anchor 5 16; brontosaurus 9 13; buddha 8 83, 12 13, 22 28; crayfish 1 23;
-garfield 27 32 33 34; gerenuk 4 25; grand_piano 2 77, 3 46, 6 14, 9 72, 41 51; hedgehog 1 10; ibis 76 79; ketch 35 41; llama 1 10;
-lotus 6 15, 23 33; menorah 14 15 16 17 53; minaret 25 51, 29 41; nautilus 20 33; octopus 18 35; pagoda 7 13; pigeon 2 6; pyramid 8 43;
-revolver 9 10, 36 60; stegosaurus 32 43; stop_sign 1 5 34 43 56, 47 48; strawberry 2 33; trilobite 11 22, 44 77;
-watch 125 160, 172 212, 173 211; water_lilly 1 9, 12 37; yin_yang 2 14"""
+TWINS = """\
+BACKGROUND_Google 39 40, 72 149, 101 102; Motorbikes 192 195, 428 429, 472 493, 565 634, 728 729,
+732 734, 750 751, 714 715 716 717 718 719 720 721 736 737 738; anchor 5 16; brontosaurus 9 13;
+buddha 8 83, 12 13, 22 28; crayfish 1 23; garfield 27 32 33 34; gerenuk 4 25; grand_piano 2 77, 3
+46, 6 14, 9 72, 41 51; hedgehog 1 10; ibis 76 79; ketch 35 41; llama 1 10; lotus 6 15, 23 33;
+menorah 14 15 16 17 53; minaret 25 51, 29 41; nautilus 20 33; octopus 18 35; pagoda 7 13; pigeon 2
+6; pyramid 8 43; revolver 9 10, 36 60; stegosaurus 32 43; stop_sign 1 5 34 43 56, 47 48;
+strawberry 2 33; trilobite 11 22, 44 77; watch 125 160, 172 212, 173 211; water_lilly 1 9, 12 37;
+yin_yang 2 14"""
 _first = {f'{c}/{n}':f'{c}/{o[0]}' for c,groups in (t.split(maxsplit=1) for t in TWINS.split(';'))
           for o in map(str.split, groups.split(',')) for n in o}
 
@@ -89,7 +97,8 @@ def _photo(path:str)->str:
     return _first.get(f'{c}/{n}', f'{c}/{n}')
 
 # %% ../../nbs/engineering/datasets.ipynb #52665483
-CREDIT = 'Photos: Caltech-101, Li, Andreeto, Ranzato and Perona (2022), doi 10.22002/D1.20086, CC BY 4.0.'
+CREDIT = ('Photos: Caltech-101, Li, Andreeto, Ranzato and Perona (2022), '
+          'doi 10.22002/D1.20086, CC BY 4.0.')
 
 # %% ../../nbs/engineering/datasets.ipynb #b764f95d
 def get_caltech101(
@@ -98,37 +107,47 @@ def get_caltech101(
     download:bool=True, # fetch it when no copy is found?
 )->Items:
     "Caltech-101, from an existing copy or from Caltech; images of one photo share a group."
-    if classes not in ('all','clean'): raise ValueError(f"classes is {quoted(classes)}: it can be 'all' or 'clean'")
+    if classes not in ('all','clean'):
+        raise ValueError(f"classes is {quoted(classes)}: it can be 'all' or 'clean'")
     found = find_caltech101(root)
     if not (found or download): raise FileNotFoundError(
         f"no copy of Caltech-101 in {root or 'data'}: give its folder as root or allow download")
     items = get_folder(found or download_caltech101(root or 'data'))
     if (len(items),len(items.classes))!=(9144,102): items.notes.append(
-        f'this copy of Caltech-101 has {len(items):,} images in {len(items.classes)} folders, the original 9,144 in 102')
-    items = replace(items, name='caltech101', credit=CREDIT, groups=joined(items.groups, map(_photo, items.paths)))
-    return items.take([l not in ('BACKGROUND_Google','Faces_easy') for l in items.labels]) if classes=='clean' else items
+        f'this copy of Caltech-101 has {len(items):,} images in {len(items.classes)} folders, '
+        'the original 9,144 in 102')
+    items = replace(items, name='caltech101', credit=CREDIT,
+                    groups=joined(items.groups, map(_photo, items.paths)))
+    return (items.take([l not in ('BACKGROUND_Google','Faces_easy') for l in items.labels])
+            if classes=='clean' else items)
 
 # %% ../../nbs/engineering/datasets.ipynb #c561d3e7
 def get_items(
-    data:str|Path, # 'digits', 'caltech101', a folder, a table (CSV, TSV, JSON lines, Parquet) or 'hf://user/name'
-    root:str|Path|None=None, # where caltech101 lies or is put; for a table, the folder that its paths are relative to
+    # 'digits', 'caltech101', a folder, a table (CSV, TSV, JSON lines, Parquet) or 'hf://user/name'
+    data:str|Path,
+    # where caltech101 lies or is put; for a table, the folder that its paths are relative to
+    root:str|Path|None=None,
     classes:str='all', # for caltech101: 'all' or 'clean'
 )->Items:
     "The data set called `data`."
     if data=='caltech101': return _named(get_caltech101(root, classes))
-    if classes!='all': raise ValueError(f"classes is {quoted(str(classes))}: only caltech101 has a choice, 'all' or 'clean'")
+    if classes!='all':
+        raise ValueError(f"classes is {quoted(str(classes))}: only caltech101 has a choice, "
+                         "'all' or 'clean'")
     if data=='digits': return _named(get_digits())
     if str(data).startswith('hf://'): return get_hub(str(data)[5:])
     if not str(data): raise ValueError('no data: give digits, caltech101, a folder or a table')
     file = Path(data).expanduser()
     if file.is_file() and file.suffix.lower() in TABLES: return get_table(file, root)
     if not file.is_dir(): raise FileNotFoundError(
-        f'no folder or table at {printable(data)}: give digits, caltech101, a folder with one sub-folder per class, '
+        f'no folder or table at {printable(data)}: give digits, '
+        'caltech101, a folder with one sub-folder per class, '
         f"or a table ({', '.join(TABLES)}) of path and label")
     return get_folder(file)
 
 def _named(items:Items)->Items:
     "Say that a folder of the same name was not meant."
     if os.path.isdir(items.name): items.notes.append(
-        f'{items.name} is the data set that is built in; for the folder of that name give ./{items.name}')
+        f'{items.name} is the data set that is built in; '
+        f'for the folder of that name give ./{items.name}')
     return items

@@ -20,15 +20,17 @@ from .images import PLUGINS,image_extensions
 from .copies import copies_across,same_bytes,two_labels
 
 # %% ../../nbs/engineering/folders.ipynb #5fd7d131
-SYSTEM = {'@eadir','#recycle','#snapshot','@recycle','@recently-snapshot','__macosx','$recycle.bin','system volume information',
-          'lost+found','network trash folder','temporary items'} # folders of drives and systems, in lower case
+# folders of drives and systems, in lower case
+SYSTEM = {'@eadir','#recycle','#snapshot','@recycle','@recently-snapshot','__macosx','$recycle.bin',
+          'system volume information', 'lost+found','network trash folder','temporary items'}
 
 def _why_not(entry:os.DirEntry, exts:set)->str|None:
     "Why this file cannot be one of the images; None if it can, or is a folder."
     if entry.name.startswith('.'): return 'hidden'
     try: st = entry.stat()
     except OSError as e: return 'a link that leads nowhere' if entry.is_symlink() else e.strerror
-    if stat.S_ISDIR(st.st_mode): return 'a folder of the system' if entry.name.lower() in SYSTEM else None
+    if stat.S_ISDIR(st.st_mode):
+        return 'a folder of the system' if entry.name.lower() in SYSTEM else None
     if not stat.S_ISREG(st.st_mode): return 'a pipe, socket or device'
     ext = os.path.splitext(entry.name)[1].lower()
     if ext in PLUGINS and ext not in exts: return f'needs a plugin: pip install {PLUGINS[ext]}'
@@ -50,7 +52,8 @@ def list_images(
 )->tuple: # (sorted relative paths of the images, list of (path, why) for all that was left out)
     "Every image under `root`, by name; nothing is opened."
     root,exts,found,skipped,seen,todo = Path(root).expanduser(),image_extensions(),[],[],set(),['']
-    if not root.is_dir(): raise FileNotFoundError(f'no folder at {printable(root)}: give a folder of images')
+    if not root.is_dir():
+        raise FileNotFoundError(f'no folder at {printable(root)}: give a folder of images')
     while todo:
         folder = todo.pop()
         try: entries = list(os.scandir(root/folder))
@@ -60,7 +63,8 @@ def list_images(
             if e.name.startswith('.siamese_nb-'): continue # an index that search left here
             if why:=_why_not(e, exts): skipped.append((path, why))
             elif e.is_file(): found.append(path)
-            elif _leads_back(e, path, seen): skipped.append((path, 'a link back to a folder already listed'))
+            elif _leads_back(e, path, seen):
+                skipped.append((path, 'a link back to a folder already listed'))
             else: todo.append(path)
     return sorted(found),sorted(skipped)
 
@@ -71,10 +75,17 @@ def check_classes(
     skipped:list=(), # what was left out of it
 ):
     "Raise a ValueError, one line with its cure, unless same and different pairs can be made."
-    n,cure,where = Counter(labels),'one sub-folder per class is expected, with at least 6 images in each',printable(where)
-    if not n: raise ValueError(f'no images in class folders of {where}' + (f' ({skipped_line(skipped)})' if skipped else '') + f': {cure}')
-    if len(n)==1: raise ValueError(f'only one class, {printable(*n)}, in {where}: pairs of different classes need two; {cure}')
-    if max(n.values())<2: raise ValueError(f'no class with two images in {where}: pairs of the same class need two; {cure}')
+    n,cure,where = (Counter(labels),'one sub-folder per class is expected, '
+                    'with at least 6 images in each',printable(where))
+    if not n:
+        raise ValueError(f'no images in class folders of {where}'
+                         + (f' ({skipped_line(skipped)})' if skipped else '') + f': {cure}')
+    if len(n)==1:
+        raise ValueError(f'only one class, {printable(*n)}, in {where}: '
+                         f'pairs of different classes need two; {cure}')
+    if max(n.values())<2:
+        raise ValueError(f'no class with two images in {where}: '
+                         f'pairs of the same class need two; {cure}')
 
 # %% ../../nbs/engineering/folders.ipynb #f1a30787
 def data_name(
@@ -91,7 +102,8 @@ def label_of(
     return normalize('NFC', str(name))
 
 # %% ../../nbs/engineering/folders.ipynb #63744041
-PART_NAMES = {'train':'train', 'training':'train', 'valid':'valid', 'val':'valid', 'validation':'valid', 'dev':'valid',
+PART_NAMES = {'train':'train', 'training':'train', 'valid':'valid',
+              'val':'valid', 'validation':'valid', 'dev':'valid',
               'test':'test', 'testing':'test'} # what people call the parts
 
 def parts_of(
@@ -99,7 +111,8 @@ def parts_of(
 )->np.ndarray|None: # part of each image, None where folders name none
     "The parts that the first folders name, if they do and hold class folders."
     deep = [p.split('/') for p in paths]
-    if not deep or min(map(len, deep))<3 or {o[0].lower() for o in deep}-set(PART_NAMES): return None
+    if not deep or min(map(len, deep))<3 or {o[0].lower() for o in deep}-set(PART_NAMES):
+        return None
     return np.array([PART_NAMES[o[0].lower()] for o in deep], dtype=object)
 
 # %% ../../nbs/engineering/folders.ipynb #8624817b
@@ -118,8 +131,10 @@ def get_folder(
     notes = two_labels(paths, labels, keys)
     if split is not None: notes += copies_across(paths, split, keys)
     elif set(labels)<=set(PART_NAMES): notes.append(
-        f"the class folders are called {', '.join(sorted(set(labels)))}: if these are parts of a split, give one of them or merge them")
-    return Items(data_name(root), paths, labels, root, groups=joined(keys), skipped=skipped, notes=notes, split=split)
+        f"the class folders are called {', '.join(sorted(set(labels)))}: "
+        "if these are parts of a split, give one of them or merge them")
+    return Items(data_name(root), paths, labels, root, groups=joined(keys), skipped=skipped,
+                 notes=notes, split=split)
 
 # %% ../../nbs/engineering/folders.ipynb #0e2b7eb3
 def any_folder(

@@ -22,7 +22,8 @@ from ..core import Unreadable,printable,quoted
 from ..data_split import Items
 
 # %% ../../nbs/engineering/images.ipynb #ebadd799
-WHITES = (1,255,1023,4095,16_383,65_535) # white of masks and floats, and of 8, 10, 12, 14 and 16 bits
+# white of masks and floats, and of 8, 10, 12, 14 and 16 bits
+WHITES = (1,255,1023,4095,16_383,65_535)
 
 def grey_range(
     x:np.ndarray # numbers of any shape
@@ -34,8 +35,9 @@ def grey_range(
 def scale_grey(
     x:np.ndarray # grey values of any range, or colours that share one
 )->np.ndarray: # uint8
-    "Scale to bytes: white is the smallest usual white that the picture does not pass; a faint picture is stretched."
-    with np.errstate(all='ignore'): x = np.nan_to_num(x.astype(np.float32), copy=False, posinf=0, neginf=0)
+    "Scale to bytes: white is the smallest usual white not passed; a faint picture is stretched."
+    with np.errstate(all='ignore'):
+        x = np.nan_to_num(x.astype(np.float32), copy=False, posinf=0, neginf=0)
     lo,hi = grey_range(x)
     white = next((w for w in WHITES if hi<=w), None) if lo>=0 else None
     if white and not 0<hi-lo<white/10: lo,hi = 0,white
@@ -55,8 +57,8 @@ def deep_colours(
     f.seek(0)
     low,swap = find(f),{'B':'L', 'L':'B', 'N':'B' if sys.byteorder=='little' else 'L'}
     def turned(a): return a[:-1]+swap[a[-1]] if isinstance(a, str) and a[-3:-1]=='16' else a
-    low.tile = [t._replace(args=tuple(map(turned, t.args)) if isinstance(t.args, tuple) else turned(t.args))
-                for t in low.tile]
+    low.tile = [t._replace(args=tuple(map(turned, t.args)) if isinstance(t.args, tuple)
+                           else turned(t.args)) for t in low.tile]
     try: deep = top[...,:3].astype(np.uint16)*256+np.asarray(low)[...,:3]
     except (ValueError, OSError): return img # a layout that Pillow cannot swap
     out = Image.fromarray(np.concatenate([scale_grey(deep), top[...,3:]], -1))
@@ -64,8 +66,10 @@ def deep_colours(
     return out
 
 # %% ../../nbs/engineering/images.ipynb #f93bb846
-TURNS = {2:Image.Transpose.FLIP_LEFT_RIGHT, 3:Image.Transpose.ROTATE_180, 4:Image.Transpose.FLIP_TOP_BOTTOM, 5:Image.Transpose.TRANSPOSE,
-         6:Image.Transpose.ROTATE_270, 7:Image.Transpose.TRANSVERSE, 8:Image.Transpose.ROTATE_90} # what each note of a camera asks for
+# what each note of a camera asks for
+TURNS = {2:Image.Transpose.FLIP_LEFT_RIGHT, 3:Image.Transpose.ROTATE_180,
+         4:Image.Transpose.FLIP_TOP_BOTTOM, 5:Image.Transpose.TRANSPOSE,
+         6:Image.Transpose.ROTATE_270, 7:Image.Transpose.TRANSVERSE, 8:Image.Transpose.ROTATE_90}
 
 def upright(
     img:Image.Image # any
@@ -82,20 +86,23 @@ def to_rgb(
     if img.mode[0] in 'IF': return Image.fromarray(scale_grey(np.asarray(img))).convert('RGB')
     if img.mode=='LAB':
         from PIL import ImageCms
-        return ImageCms.profileToProfile(img, ImageCms.createProfile('LAB'), ImageCms.createProfile('sRGB'), outputMode='RGB')
+        return ImageCms.profileToProfile(img, ImageCms.createProfile('LAB'),
+                                         ImageCms.createProfile('sRGB'), outputMode='RGB')
     if img.has_transparency_data:
         img = img.convert('RGBA')
         img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img)
     return img.convert('RGB')
 
 # %% ../../nbs/engineering/images.ipynb #d4f88a0b
-BARRED = {'EPS','MPEG','BUFR','GRIB','HDF5','WMF'} # programs, films and formats that Pillow names but cannot draw by itself
+# programs, films and formats that Pillow names but cannot draw by itself
+BARRED = {'EPS','MPEG','BUFR','GRIB','HDF5','WMF'}
 MAX_PIXELS = 100_000_000 # more are not decoded
 MAX_SIDE = 65_535 # pixels; longer images are refused
-PLUGINS = dict.fromkeys(('.heic', '.heif', '.hif'), "'siamese_nb[heic]'") # what reads them, where it is installed
+# what reads them, where it is installed
+PLUGINS = dict.fromkeys(('.heic', '.heif', '.hif'), "'siamese_nb[heic]'")
 
 def _keep_quiet():
-    "Libraries below Pillow write to the terminal what an `Unreadable` says: TIFF's own C code, and Pillow's log"
+    "What TIFF's C code and Pillow's log write to the terminal is in an `Unreadable` already"
     logging.getLogger('PIL').addHandler(logging.NullHandler())
     for name in ('TIFFSetErrorHandler','TIFFSetWarningHandler'):
         try: say = getattr(ctypes.CDLL(Image.core.__file__), name)
@@ -105,7 +112,7 @@ def _keep_quiet():
 
 @cache
 def plug_in()->list: # names of formats
-    "Let Pillow read all that it and its plugins can; formats that know their files by the first bytes come first."
+    "Let Pillow read all that it and its plugins can, formats that know their first bytes first."
     Image.preinit(); Image.init()
     _keep_quiet()
     try:
@@ -117,7 +124,8 @@ def plug_in()->list: # names of formats
 def image_extensions()->set: # lower-case endings, with the dot
     "File endings of every format that Pillow reads here, plugins included."
     plug_in()
-    return {e for e,f in Image.registered_extensions().items() if f in Image.OPEN and f not in BARRED}
+    return {e for e,f in Image.registered_extensions().items()
+            if f in Image.OPEN and f not in BARRED}
 
 # %% ../../nbs/engineering/images.ipynb #547012cc
 def find_format(
@@ -131,13 +139,16 @@ def find_format(
         if sure is False or isinstance(sure, str): continue
         f.seek(0)
         try: return opens(f, '')
-        except (SyntaxError, IndexError, TypeError, struct.error) as e: why = why or (sure and f'a damaged {name}, {e}')
+        except (SyntaxError, IndexError, TypeError, struct.error) as e:
+            why = why or (sure and f'a damaged {name}, {e}')
     if not why and head[4:8]==b'ftyp' and head[8:12] in (b'heic',b'heix',b'hevc',b'mif1',b'msf1'):
-        raise ModuleNotFoundError("a HEIC picture: pip install 'siamese_nb[heic]', and it can be read")
+        raise ModuleNotFoundError("a HEIC picture: pip install 'siamese_nb[heic]', "
+                                  "and it can be read")
     raise ValueError(why or 'not an image')
 
 # %% ../../nbs/engineering/images.ipynb #06077c46
-SHRINK = 3 # a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
+# a large JPEG is decoded at 1/2, 1/4 or 1/8, but never to less than this many times the size wanted
+SHRINK = 3
 
 def check_sides(
     img:Image.Image, # opened, not decoded
@@ -156,7 +167,7 @@ def check_sides(
 
 # %% ../../nbs/engineering/images.ipynb #6a4699a3
 class _Quiet:
-    "Pillow's warnings say what the picture or the error says again; with threads, `catch_warnings` alone would lose its place."
+    "Pillow's warnings repeat what the error says; with threads, `catch_warnings` loses its place."
     def __init__(self): self.lock,self.inside = threading.Lock(),0
     def __enter__(self):
         with self.lock:
@@ -186,7 +197,9 @@ def why_not(
 )->tuple: # a few words on one line, and whether another try may succeed
     "What a reader failed of."
     if isinstance(e, MemoryError): return 'not enough memory',True
-    if isinstance(e, FileNotFoundError): return ('addresses are not opened, save the picture first' if re.match('https?:/', str(e.filename)) else 'no such file, check the path'),True
+    if isinstance(e, FileNotFoundError):
+        return ('addresses are not opened, save the picture first'
+                if re.match('https?:/', str(e.filename)) else 'no such file, check the path'),True
     if isinstance(e, OSError) and e.errno: return printable(e.strerror),True
     text = ' '.join(str(e).split()) or type(e).__name__
     return printable(text)[:200],isinstance(e, ModuleNotFoundError) or 'out of memory' in text
@@ -205,7 +218,8 @@ def one_line(
 class _Bounded(io.BufferedReader):
     "An open file that is never asked for more bytes than it has, whatever a damaged length says"
     def read(self, n=-1):
-        if n is not None and n>2**16: n = min(n, max(0, os.fstat(self.fileno()).st_size-self.tell()))
+        if n is not None and n>2**16:
+            n = min(n, max(0, os.fstat(self.fileno()).st_size-self.tell()))
         return super().read(n)
 
 def _decode(f, least, most)->Image.Image:
@@ -232,7 +246,8 @@ def open_image(
     "Open any image the same way: upright, 8-bit RGB, first frame, transparent parts white."
     with one_line(file):
         if not stat.S_ISREG(os.stat(file).st_mode): raise ValueError('not a regular file')
-        with _Bounded(open(file, 'rb', buffering=0)) as f: return _decode(f, draft, max_pixels or MAX_PIXELS)
+        with _Bounded(open(file, 'rb', buffering=0)) as f:
+            return _decode(f, draft, max_pixels or MAX_PIXELS)
 
 # %% ../../nbs/engineering/images.ipynb #6790ad37
 @patch
@@ -241,7 +256,8 @@ def open(self:Items,
     **kwargs # as for `open_image`
 )->Image.Image: # RGB
     "An image of the table."
-    return open_image(self.file(i), **kwargs) if self.arrays is None else Image.fromarray(self.arrays[i]).convert('RGB')
+    return (open_image(self.file(i), **kwargs) if self.arrays is None
+            else Image.fromarray(self.arrays[i]).convert('RGB'))
 
 # %% ../../nbs/engineering/images.ipynb #cfd5c2f2
 def as_tensor(
@@ -251,9 +267,10 @@ def as_tensor(
     if isinstance(img, Image.Image):
         if img.mode!='RGB' or img.info: img = to_rgb(img)
         img = torch.from_numpy(np.array(img)).permute(2,0,1)
-    if img.ndim!=3 or img.shape[0] not in (1,3) or img.dtype!=torch.uint8 or not img.numel() or max(img.shape)>MAX_SIDE:
-        raise ValueError(f'an image of shape {tuple(img.shape)} and type {img.dtype}: '
-                         f'give uint8 pixels as (3,h,w), no side over {MAX_SIDE:,}, or a Pillow image')
+    if (img.ndim!=3 or img.shape[0] not in (1,3) or img.dtype!=torch.uint8 or not img.numel()
+        or max(img.shape)>MAX_SIDE):
+        raise ValueError(f'an image of shape {tuple(img.shape)} and type {img.dtype}: give uint8 '
+                         f'pixels as (3,h,w), no side over {MAX_SIDE:,}, or a Pillow image')
     return img.expand(3,-1,-1)
 
 def resize(
@@ -313,19 +330,21 @@ SHAPES = {'squash':squash, 'crop':crop, 'pad':pad}
 class Transform:
     "How an image of any shape becomes one or more square views."
     size:int=224 # side of each view, pixels
-    views:tuple=('squash',) # each 'squash', 'crop' or 'pad'; '+flip' mirrors it, as in 'squash+flip'
+    views:tuple=('squash',) # each 'squash', 'crop' or 'pad'; '+flip' mirrors, as in 'squash+flip'
     fill:tuple=PAD # what pads a picture: three bytes, best the mean colour of the backbone
 
     def __post_init__(self):
         object.__setattr__(self, 'views', tuple(self.views))
         object.__setattr__(self, 'fill', tuple(self.fill))
-        if not self.views or {str(v).removesuffix('+flip') for v in self.views}-set(SHAPES): raise ValueError(
-            f"views are {printable(self.views)}: each can be squash, crop or pad, with +flip or without")
+        if not self.views or {str(v).removesuffix('+flip') for v in self.views}-set(SHAPES):
+            raise ValueError(f"views are {printable(self.views)}: each can be squash, crop or pad, "
+                             "with +flip or without")
         if type(self.size) is not int or not 0<self.size<=4096: raise ValueError(
             f'size is {quoted(self.size)}: a number of pixels is expected, at most 4096')
-        if len(self.fill)!=3 or any(type(c) is not int or not 0<=c<256 for c in self.fill): raise ValueError(
-            f'fill is {printable(self.fill)}: a colour of three bytes is expected')
-        if not any(v.startswith('pad') for v in self.views): object.__setattr__(self, 'fill', PAD) # never seen
+        if len(self.fill)!=3 or any(type(c) is not int or not 0<=c<256 for c in self.fill):
+            raise ValueError(f'fill is {printable(self.fill)}: a colour of three bytes is expected')
+        # never seen
+        if not any(v.startswith('pad') for v in self.views): object.__setattr__(self, 'fill', PAD)
 
     def to_dict(self)->dict:
         d = {'size':self.size, 'views':list(self.views)}
@@ -342,13 +361,14 @@ def __call__(self:Transform,
     x,base = as_tensor(img),{}
     for n in {v.removesuffix('+flip') for v in self.views}:
         base[n] = pad(x, self.size, self.fill) if n=='pad' else SHAPES[n](x, self.size)
-    views = [base[v.removesuffix('+flip')].flip(-1) if v.endswith('+flip') else base[v] for v in self.views]
+    views = [base[v.removesuffix('+flip')].flip(-1) if v.endswith('+flip') else base[v]
+             for v in self.views]
     return torch.stack(views).contiguous()
 
 # %% ../../nbs/engineering/images.ipynb #308f7baa
 def read_file(
     file:str|os.PathLike, # path of an image
-    size:int|None=None, # side of the views wanted, pixels; a JPEG many times larger is decoded at a fraction of its size
+    size:int|None=None, # side of the views wanted, pixels: a far larger JPEG is decoded smaller
 )->torch.Tensor: # uint8 (3,h,w)
     "Read an image upright and in RGB; `Unreadable`, one line, if it cannot be read."
     with one_line(file): return as_tensor(open_image(file, draft=SHRINK*size if size else None))
@@ -369,11 +389,14 @@ class ItemViews(Dataset):
     def __init__(self,
         items:Items, # a table of images
         transform:Transform, # how they become views
-    ): self.items,self.transform,self.errors = items,transform,{} # number of an image -> `Unreadable`
+    ):
+        self.items,self.transform = items,transform
+        self.errors = {} # number of an image -> `Unreadable`
     def __len__(self): return len(self.items)
     def __getitem__(self, i:int): # (i, uint8 (V,3,s,s)) or (i, None)
         try:
-            with one_line(self.items.paths[i]): return i,self.transform(read_image(self.items, i, self.transform.size))
+            with one_line(self.items.paths[i]):
+                return i,self.transform(read_image(self.items, i, self.transform.size))
         except Unreadable as e: self.errors[i] = e
         return i,None
 
@@ -393,7 +416,8 @@ def view_loader(
     workers:int=0, # processes that read ahead
 )->DataLoader: # gives (indices (n,), views uint8 (n,V,3,s,s)); unreadable images are left out
     "All images in order, in batches."
-    return DataLoader(ItemViews(items, transform), batch_size, num_workers=workers, collate_fn=readable)
+    return DataLoader(ItemViews(items, transform), batch_size, num_workers=workers,
+                      collate_fn=readable)
 
 # %% ../../nbs/engineering/images.ipynb #f1e8b358
 def is_path(
@@ -403,7 +427,7 @@ def is_path(
     return isinstance(x, (str, os.PathLike))
 
 def one_image(
-    x # path, Pillow image, array or tensor; a list, a generator or a stack of four dimensions holds many
+    x # path, Pillow image, array or tensor; a list, generator or 4-dimensional stack holds many
 )->bool:
     "Is this one image, rather than several? ValueError where only a guess could tell."
     if is_path(x) or isinstance(x, Image.Image): return True
@@ -413,21 +437,26 @@ def one_image(
     if len(shape)==4: return False
     ends = [len(shape)==3 and shape[i] in (1,3,4) for i in ((0,2) if first else (2,0))]
     if ends==[True,False]: return True
-    raise ValueError(f"{'a tensor' if first else 'an array'} of shape {shape} is no image, or could be several: "
-                     f"give h×w or {'3×h×w' if first else 'h×w×3'}, and several images as a list")
+    raise ValueError(f"{'a tensor' if first else 'an array'} of shape {shape} is no image, "
+                     f"or could be several: give h×w or {'3×h×w' if first else 'h×w×3'}, "
+                     "and several images as a list")
 
 # %% ../../nbs/engineering/images.ipynb #48049943
 def to_pil(
-    x # path, Pillow image, array h×w or h×w×3, tensor h×w or 3×h×w: bytes, or numbers of any other range
+    x # path, Pillow image, array h×w or h×w×3, tensor h×w or 3×h×w: bytes, or other numbers
 )->Image.Image: # RGB
     "Any one image, as an eye would see it."
     if is_path(x): return open_image(x)
     with one_line(getattr(x, 'filename', '') or 'the given image'):
         if isinstance(x, Image.Image): return to_rgb(upright(x))
         if not one_image(x): raise ValueError(f'{type(x).__name__}, several images: give one')
-        a = x.detach().cpu().float().numpy() if isinstance(x, torch.Tensor) and x.is_floating_point() else np.asarray(x)
+        a = (x.detach().cpu().float().numpy()
+             if isinstance(x, torch.Tensor) and x.is_floating_point() else np.asarray(x))
         if isinstance(x, torch.Tensor) and a.ndim==3: a = a.transpose(1, 2, 0)
-        if 0 in a.shape or a.dtype.kind not in 'buif' or max(a.shape)>MAX_SIDE or a.size>4*MAX_PIXELS: raise ValueError(
-            f'an array of shape {a.shape} and type {a.dtype}: give h×w or h×w×3 numbers')
+        if (0 in a.shape or a.dtype.kind not in 'buif' or max(a.shape)>MAX_SIDE
+            or a.size>4*MAX_PIXELS):
+            raise ValueError(
+                f'an array of shape {a.shape} and type {a.dtype}: give h×w or h×w×3 numbers')
         if a.dtype!=np.uint8: a = scale_grey(a)
-        return to_rgb(Image.fromarray(np.ascontiguousarray(a[..., 0] if a.ndim==3 and a.shape[2]==1 else a)))
+        return to_rgb(
+            Image.fromarray(np.ascontiguousarray(a[..., 0] if a.ndim==3 and a.shape[2]==1 else a)))

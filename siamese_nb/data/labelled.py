@@ -40,7 +40,8 @@ def verdict(
     same_is:str='0' # the number that means same in this table
 )->int|None: # 0 same, 1 different; None where the word says neither
     "What a table says about a pair."
-    if str(same_is) not in ('0','1'): raise ValueError(f'same_is is {quoted(str(same_is))}: it can be 0 or 1')
+    if str(same_is) not in ('0','1'):
+        raise ValueError(f'same_is is {quoted(str(same_is))}: it can be 0 or 1')
     word = word.strip().lower()
     if word in ('same','different'): return int(word=='different')
     number = {'0':0, '0.0':0, '1':1, '1.0':1}.get(word)
@@ -52,17 +53,23 @@ def find_pairs(
     items:Items, # the table of images that the paths name
     same_is:str='0', # the number that means same
     split:bool=False # is there a column split as well?
-)->tuple: # rows (number, a, b, 0 same or 1 different, part) and dropped (number, path of what cannot be used, the other image)
-    "Turn the names of a table into rows of `items`; ValueError, one line, for a row that cannot be meant."
+)->tuple: # rows (number, a, b, 0 same or 1 different, part); dropped (number, path, other image)
+    "Turn a table's names into rows of `items`; ValueError, one line, for a row without sense."
     find,rows,dropped = ImageNames(items, Path(file).parent),[],[]
     for n,p,q,y,*part in table_rows(file, ['a','b','y', *(['split'] if split else [])]):
         where,(i,j),t = f'{printable(file)}, row {n}',(find(p), find(q)),verdict(y, same_is)
-        if None in (i,j): raise ValueError(f'{where}: no image {printable(p if i is None else q)} in {items.name}: '
-                                           f"give paths relative to its folder, such as {printable((items.paths or ['a.jpg'])[0])}")
-        if t is None: raise ValueError(f'{where}: y is {quoted(str(y))}: 0 (same) or 1 (different) is expected, or one of the two words')
+        if None in (i,j):
+            raise ValueError(f'{where}: '
+                             f'no image {printable(p if i is None else q)} in {items.name}: '
+                             "give paths relative to its folder, "
+                             f"such as {printable((items.paths or ['a.jpg'])[0])}")
+        if t is None:
+            raise ValueError(f'{where}: y is {quoted(str(y))}: 0 (same) or 1 (different) '
+                             'is expected, or one of the two words')
         if i==j: raise ValueError(f'{where}: {printable(p)} is paired with itself: give two images')
         part = part_of(where, part[0]) if split else ''
-        if gone:=[o for o in (i,j) if isinstance(o, str)]: dropped.append((n, gone[0], [o for o in (i,j) if o!=gone[0]]))
+        if gone:=[o for o in (i,j) if isinstance(o, str)]:
+            dropped.append((n, gone[0], [o for o in (i,j) if o!=gone[0]]))
         else: rows.append((n, i, j, t, part))
     return rows,dropped
 
@@ -72,18 +79,20 @@ def check_parts(
     items:Items, # the table of images
     rows:list # (number, a, b, 0 same or 1 different, part) of each pair
 ):
-    "ValueError, one line, unless each part has both kinds, each image is in one part, and each pair is there once."
+    "ValueError unless each part has both kinds, each image is in one part, each pair there once."
     for p in PARTS:
         same,different = (sum(r[3]==t and r[4]==p for r in rows) for t in (0,1))
         if not (same and different): raise ValueError(
-            f'{printable(file)}: {p} has {same} same and {different} different pairs: each part needs both')
+            f'{printable(file)}: {p} has {same} same and {different} different pairs: '
+            'each part needs both')
     part_at,two,first = {},set(),{}
     for n,a,b,_,p in rows:
         two |= {i for i in (a,b) if part_at.setdefault(i, p)!=p}
         if (m:=first.setdefault(frozenset((a,b)), n))<n: raise ValueError(
             f'{printable(file)}, row {n}: the same two images as in row {m}: keep one')
-    if two: raise ValueError(f'{printable(file)}: {printable(items.paths[min(two)])} is in more than one split, {len(two)} such images: '
-                             'keep each image in one')
+    if two:
+        raise ValueError(f'{printable(file)}: {printable(items.paths[min(two)])} is in more than '
+                         f'one split, {len(two)} such images: keep each image in one')
 
 # %% ../../nbs/further/labelled_pairs.ipynb #feb7d059
 def pair_notes(
@@ -96,14 +105,16 @@ def pair_notes(
     notes,used = [],sorted({i for r in rows for i in r[1:3]})
     if dropped:
         gone = list(dict.fromkeys((p, dict(items.skipped)[p]) for _,p,_ in dropped))
-        notes.append(f'{len(dropped):,} of {len(rows)+len(dropped):,} pairs of {printable(Path(file).name)} name what cannot be used; {skipped_line(gone)}')
+        notes.append(f'{len(dropped):,} of {len(rows)+len(dropped):,} pairs of '
+                     f'{printable(Path(file).name)} name what cannot be used; {skipped_line(gone)}')
     if items.root is None or not rows: return notes
     key = dict(zip(used, same_bytes([items.file(i) for i in used])))
     part = {i:r[4] for r in rows for i in r[1:3]}
-    notes += copies_across([items.paths[i] for i in used], [part[i] for i in used], [key[i] for i in used])
+    notes += copies_across([items.paths[i] for i in used], [part[i] for i in used],
+                           [key[i] for i in used])
     if odd:=[(n, a, b) for n,a,b,t,_ in rows if t and key[a]==key[b]]: notes.append(
-        f'{len(odd):,} different pairs are two copies of one picture, the first in row {odd[0][0]}: '
-        f'{printable(items.paths[odd[0][1]])} = {printable(items.paths[odd[0][2]])}')
+        f'{len(odd):,} different pairs are two copies of one picture, the first in row '
+        f'{odd[0][0]}: {printable(items.paths[odd[0][1]])} = {printable(items.paths[odd[0][2]])}')
     return notes
 
 # %% ../../nbs/further/labelled_pairs.ipynb #b04892f3
@@ -126,7 +137,7 @@ def read_labelled_pairs(
     file:str|Path, # a table with columns a,b,y,split
     items:Items, # the table of images that the paths name
     same_is:str='0' # the number that means same
-)->dict: # 'train', 'valid' and 'test', each with its a, b, t; what the user should know is added to `items.notes`
+)->dict: # 'train', 'valid' and 'test', each with its a, b, t; notes go to `items.notes`
     "Explicit pairs, where classes do not say what is the same."
     rows,dropped = find_pairs(file, items, same_is, split=True)
     check_parts(file, items, rows)

@@ -14,7 +14,8 @@ from unicodedata import normalize
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import atomic_write,cache_dir,csv_cells,printable,quoted,read_bytes,read_csv,write_csv
+from ..core import (atomic_write,cache_dir,csv_cells,printable,quoted,read_bytes,
+                             read_csv,write_csv)
 from ..data_split import Items,joined
 from .copies import copies_across,same_bytes,two_labels
 from .folders import PART_NAMES,check_classes,data_name,get_folder,label_of
@@ -28,15 +29,20 @@ def _json_lines(file):
         if not line.strip(): continue
         try: row = json.loads(line)
         except (ValueError, RecursionError): row = None
-        if not isinstance(row, dict): raise ValueError(f'{printable(file)}, row {n}: no JSON object')
+        if not isinstance(row, dict):
+            raise ValueError(f'{printable(file)}, row {n}: no JSON object')
         yield n,row
 
 def _parquet(file):
     "Rows of a Parquet file."
     try: from pyarrow import ArrowException,parquet
-    except ImportError: raise ValueError(f"{printable(file)}: Parquet needs pyarrow: pip install 'siamese_nb[parquet]'") from None
+    except ImportError:
+        raise ValueError(f"{printable(file)}: Parquet needs pyarrow: "
+                         "pip install 'siamese_nb[parquet]'") from None
     try: rows = parquet.read_table(file).to_pylist()
-    except (ArrowException, OSError) as e: raise ValueError(f"{printable(file)} is no Parquet file that can be read: {printable(e)[:200]}") from None
+    except (ArrowException, OSError) as e:
+        raise ValueError(f"{printable(file)} is no Parquet file that can be read: "
+                         f"{printable(e)[:200]}") from None
     yield from enumerate(rows, 2) # as if a line of names stood above
 
 # %% ../../nbs/engineering/tables.ipynb #c2491560
@@ -48,17 +54,20 @@ def table_rows(
     "Some columns of any table."
     ext,every = Path(file).suffix.lower(),[c if isinstance(c, tuple) else (c,) for c in columns]
     if ext in ('.jsonl','.parquet'):
-        rows = [(n, {str(k).strip().lower():v for k,v in r.items()}) for n,r in (_json_lines if ext=='.jsonl' else _parquet)(file)]
+        rows = [(n, {str(k).strip().lower():v for k,v in r.items()})
+                for n,r in (_json_lines if ext=='.jsonl' else _parquet)(file)]
         there = list(dict.fromkeys(k for _,r in rows[:1000] for k in r))
     else: there,rows = csv_cells(file, [o for c in every for o in c])
     rows,names = list(rows),[next((o for o in c if o in there), None) for c in every]
     if there and None in names: raise ValueError(
-        f"{printable(file)} has columns {printable(', '.join(there))[:200]}: {', '.join(' or '.join(c) for c in every)} are expected")
+        f"{printable(file)} has columns {printable(', '.join(there))[:200]}: "
+        f"{', '.join(' or '.join(c) for c in every)} are expected")
     if not rows: raise ValueError(f'{printable(file)} has no rows: one for each image is expected')
     def cell(n, r, k): # text
         if r.get(k) is None: raise ValueError(f'{printable(file)}, row {n}: {k} is missing')
         return str(r[k]).strip()
-    return [(n, *(cell(n, r, k) for k in names), *(str(r.get(k) or '').strip() if r.get(k)!=0 else '0' for k in optional)) for n,r in rows]
+    return [(n, *(cell(n, r, k) for k in names), *(str(r.get(k) or '').strip() if r.get(k)!=0
+                                                   else '0' for k in optional)) for n,r in rows]
 
 # %% ../../nbs/engineering/tables.ipynb #7713967f
 def spellings(
@@ -75,7 +84,8 @@ def spellings(
             path = os.path.relpath(os.path.join(start, text), base).replace(os.sep, '/')
             for form in ('NFC','NFD'): yield normalize(form, path)
             yield path
-    if not name.isascii() and (odd := os.fsencode(name).decode('cp1252', 'replace'))!=name and any('\udc80'<=c<='\udcff' for c in name):
+    if (not name.isascii() and (odd := os.fsencode(name).decode('cp1252', 'replace'))!=name
+        and any('\udc80'<=c<='\udcff' for c in name)):
         yield from spellings(odd, root, beside) # Excel's own encoding
 
 def located(
@@ -84,7 +94,8 @@ def located(
     beside:str|Path|None=None # another that they may be relative to
 )->list: # path of each relative to `root`, None where there is no such file
     "The files that are meant."
-    return [next((p for p in spellings(n, root, beside) if '\0' not in p and os.path.isfile(os.path.join(root, p))), None) for n in names]
+    return [next((p for p in spellings(n, root, beside)
+                  if '\0' not in p and os.path.isfile(os.path.join(root, p))), None) for n in names]
 
 # %% ../../nbs/engineering/tables.ipynb #a93d1b83
 def part_of(
@@ -100,7 +111,9 @@ def _once(file, rows)->list:
     first = {}
     for n,p,*rest in rows:
         m,known = first.setdefault(p, (n, rest))
-        if known!=rest: raise ValueError(f'{printable(file)}, row {n}: {printable(p)} is there with other facts in row {m}: keep one')
+        if known!=rest:
+            raise ValueError(f'{printable(file)}, row {n}: '
+                             f'{printable(p)} is there with other facts in row {m}: keep one')
     return [(p, *rest) for p,(_,rest) in sorted(first.items())]
 
 def whole_groups(
@@ -112,7 +125,8 @@ def whole_groups(
     at = {}
     for g,s in zip(group, split):
         if g and at.setdefault(g, s)!=s: raise ValueError(
-            f'{printable(file)}: group {printable(g)} is in {at[g]} and in {s}: give each group to one part')
+            f'{printable(file)}: group {printable(g)} is in {at[g]} and in {s}: '
+            'give each group to one part')
 
 # %% ../../nbs/engineering/tables.ipynb #b675cb16
 def make_items(
@@ -124,21 +138,28 @@ def make_items(
     "A table of images from rows of text."
     at,where = located([r[1] for r in rows], root, beside),f'{printable(file)}, row '
     skipped = [(p, f'row {n}, no such file') for (n,p,*_),f in zip(rows, at) if f is None]
-    if len(skipped)==len(rows): raise ValueError(f'{where}{rows[0][0]}: no image {printable(rows[0][1])} in {printable(root)}, nor any other: '
-                                                 'give the folder that the paths are relative to as root')
-    if empty:=[n for n,_,label,*_ in rows if not label]: raise ValueError(f'{where}{empty[0]}: label is missing')
-    rows = [(n, f, label_of(label), s and part_of(where+str(n), s), g) for (n,_,label,s,g),f in zip(rows, at) if f is not None]
+    if len(skipped)==len(rows):
+        raise ValueError(f'{where}{rows[0][0]}: '
+                         f'no image {printable(rows[0][1])} in {printable(root)}, nor any other: '
+                         'give the folder that the paths are relative to as root')
+    if empty:=[n for n,_,label,*_ in rows if not label]:
+        raise ValueError(f'{where}{empty[0]}: label is missing')
+    rows = [(n, f, label_of(label), s and part_of(where+str(n), s), g)
+            for (n,_,label,s,g),f in zip(rows, at) if f is not None]
     some = [n for n,*_,s,_ in rows if not s]
-    if 0<len(some)<len(rows): raise ValueError(f'{where}{some[0]}: split is missing, other rows have one')
+    if 0<len(some)<len(rows):
+        raise ValueError(f'{where}{some[0]}: split is missing, other rows have one')
     paths,labels,split,group = zip(*_once(file, rows))
     check_classes(labels, file, skipped)
-    keys,split = same_bytes([Path(root)/p for p in paths]),None if some else np.array(split, dtype=object)
+    keys,split = (same_bytes([Path(root)/p for p in paths]),
+                  None if some else np.array(split, dtype=object))
     notes = two_labels(paths, labels, keys)
     if split is not None:
         whole_groups(file, group, split)
         notes += copies_across(paths, split, keys)
     together = joined(keys, [g or i for i,g in enumerate(group)])
-    return Items(data_name(file), list(paths), list(labels), Path(root), groups=together, skipped=skipped, notes=notes, split=split)
+    return Items(data_name(file), list(paths), list(labels), Path(root), groups=together,
+                 skipped=skipped, notes=notes, split=split)
 
 # %% ../../nbs/engineering/tables.ipynb #ceaca28f
 def get_table(
@@ -147,11 +168,15 @@ def get_table(
 )->Items:
     "The images that a table names."
     file = Path(file).expanduser()
-    if not file.is_file(): raise FileNotFoundError(f'no table at {printable(file)}: give a CSV, TSV, JSON lines or Parquet file')
-    rows = table_rows(file, [('path','file_name','filename','image'), ('label','class')], ['split','group'])
+    if not file.is_file():
+        raise FileNotFoundError(f'no table at {printable(file)}: give a CSV, TSV, '
+                                'JSON lines or Parquet file')
+    rows = table_rows(file, [('path','file_name','filename','image'), ('label','class')],
+                      ['split','group'])
     if root is None:
         outside = [r[1] for r in rows if os.path.isabs(r[1])]
-        root = os.path.commonpath([os.path.dirname(o) for o in outside]) if len(outside)==len(rows) else file.parent
+        root = (os.path.commonpath([os.path.dirname(o) for o in outside]) if len(outside)==len(rows)
+                else file.parent)
     return make_items(rows, file, Path(root).expanduser(), file.parent)
 
 @patch(cls_method=True)
@@ -171,14 +196,16 @@ def _labelled(file)->list|None:
         raise
 
 def get_imagefolder(
-    root:str|Path # with metadata.csv, metadata.jsonl or metadata.parquet, at its top or in a folder for each part
+    root:str|Path # with metadata.csv, .jsonl or .parquet at its top, or in a folder per part
 )->Items|None: # None where there is no such file, or no label in it
     "The images of an `imagefolder`."
     root,rows = Path(root).expanduser(),[]
-    for folder in [root, *(o for o in sorted(root.iterdir()) if o.is_dir() and o.name.lower() in PART_NAMES)]:
+    for folder in [root, *(o for o in sorted(root.iterdir())
+                           if o.is_dir() and o.name.lower() in PART_NAMES)]:
         file = next((f for f in (folder/f'metadata{e}' for e in TABLES) if f.is_file()), None)
         part = '' if folder==root else folder.name
-        for n,p,label,s,g in (file and _labelled(file)) or []: rows.append((n, f'{part}/{p}' if part else p, label, s or part, g))
+        for n,p,label,s,g in (file and _labelled(file)) or []:
+            rows.append((n, f'{part}/{p}' if part else p, label, s or part, g))
     return make_items(rows, root, root) if rows else None
 
 @patch(cls_method=True)
@@ -186,7 +213,8 @@ def from_folder(cls:Items,
     root:str|Path # with one sub-folder per class, or with a metadata file
 )->Items:
     "The images of a folder."
-    if not Path(root).expanduser().is_dir(): raise FileNotFoundError(f'no folder at {printable(root)}: give a folder of images')
+    if not Path(root).expanduser().is_dir():
+        raise FileNotFoundError(f'no folder at {printable(root)}: give a folder of images')
     return get_imagefolder(root) or get_folder(root)
 
 # %% ../../nbs/engineering/tables.ipynb #09c791cc
@@ -197,8 +225,10 @@ def _columns(ds, image, label)->tuple:
         if name in kinds: return name
         found = [k for k,v in kinds.items() if v==kind]
         if name is None and len(found)==1: return found[0]
-        raise ValueError(f"{printable(name or kind)} is not one of the columns {printable(', '.join(kinds))}: name image and label")
-    return pick(image, 'Image'),pick(label if label or 'label' not in kinds else 'label', 'ClassLabel')
+        raise ValueError(f"{printable(name or kind)} is not one of the columns "
+                         f"{printable(', '.join(kinds))}: name image and label")
+    return (pick(image, 'Image'),
+            pick(label if label or 'label' not in kinds else 'label', 'ClassLabel'))
 
 def _write_once(file:Path, content:bytes):
     if not (file.is_file() and file.stat().st_size==len(content)):
@@ -224,7 +254,8 @@ def from_dataset(cls:Items,
             path,content = row[img]['path'],row[img]['bytes'] or Path(row[img]['path']).read_bytes()
             file = f"{part or 'all'}/{n:07d}{Path(path or '').suffix or '.png'}"
             _write_once(root/file, content)
-            rows.append((n, file, str(names[row[lab]] if names else row[lab]), part if known else '', ''))
+            rows.append((n, file, str(names[row[lab]] if names else row[lab]),
+                         part if known else '', ''))
     return make_items(rows, root, root)
 
 @contextmanager
@@ -241,10 +272,14 @@ def get_hub(
 )->Items:
     "A data set of the Hugging Face Hub, or a folder that `datasets` can load."
     try: from datasets import load_dataset
-    except ImportError: raise ValueError(f"hf://{printable(name)} needs datasets: pip install 'siamese_nb[datasets]'") from None
+    except ImportError:
+        raise ValueError(f"hf://{printable(name)} needs datasets: "
+                         "pip install 'siamese_nb[datasets]'") from None
     try:
         with quiet_hub(): data = load_dataset(name)
-    except Exception as e: raise OSError(f"hf://{printable(name)} could not be loaded: {printable(' '.join(str(e).split()))[:300]}") from None
+    except Exception as e:
+        raise OSError(f"hf://{printable(name)} could not be loaded: "
+                      f"{printable(' '.join(str(e).split()))[:300]}") from None
     return Items.from_dataset(data, name.replace('/', '_'))
 
 # %% ../../nbs/engineering/tables.ipynb #157b7541

@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from .evaluate import Evaluation
 
 # %% ../../nbs/engineering/caveats.ipynb #413137e6
-FEW_PAIRS, FEW_CLASSES, COST = 200, 5, .02 # below so many a sentence is due; above this cost of the threshold, too
+# below so many a sentence is due; above this cost of the threshold, too
+FEW_PAIRS, FEW_CLASSES, COST = 200, 5, .02
 
 def percent(
     share:float, # 0 to 1
@@ -36,8 +37,9 @@ def reversed_line(
     auc:float # of the labels as they were given
 )->str: # one line
     "What to say when labels look reversed."
-    return (f'y looks reversed: 0 is same, 1 is different, and pairs called same are farther apart than the others (AUC {auc:.3f} before training): '
-            'if 1 means same in your table, run again with --same-is 1')
+    return ('y looks reversed: 0 is same, 1 is different, and pairs called same are farther apart '
+            f'than the others (AUC {auc:.3f} before training): if 1 means same in your table, '
+            'run again with --same-is 1')
 
 # %% ../../nbs/engineering/caveats.ipynb #454b0bf2
 def sample_caveats(
@@ -46,14 +48,17 @@ def sample_caveats(
     "Few pairs, and a validation without a mistake."
     valid, test, said = ev.pairs['valid'], ev.pairs['test'], []
     own = ev.threshold_from=='validation pairs'
-    if own and len(valid.y) < FEW_PAIRS: said.append(f'only {len(valid.y)} validation pairs chose the threshold and the curve of P(same): '
-                                                     'calibrate on pairs of your own before you rely on either')
+    if own and len(valid.y) < FEW_PAIRS:
+        said.append(f'only {len(valid.y)} validation pairs chose the threshold and the curve of '
+                    'P(same): calibrate on pairs of your own before you rely on either')
     (_, fp), (fn, _) = ev.valid['confusion']
     lo, hi = valid.d[valid.y==0].max(initial=0), valid.d[valid.y==1].min(initial=np.inf)
-    if own and fp==fn==0: said.append(f'no mistake on the validation pairs: any threshold from {lo:.3f} to {hi:.3f} would do, '
-                                      'so they say little about where it should lie')
-    if len(test.y) < FEW_PAIRS: said.append(f'only {len(test.y)} test pairs: even without a mistake among them, '
-                                            f'{percent(min(3/len(test.y), 1), 0)} of errors would be compatible with that')
+    if own and fp==fn==0:
+        said.append(f'no mistake on the validation pairs: any threshold from {lo:.3f} to {hi:.3f} '
+                    'would do, so they say little about where it should lie')
+    if len(test.y) < FEW_PAIRS:
+        said.append(f'only {len(test.y)} test pairs: even without a mistake among them, '
+                    f'{percent(min(3/len(test.y), 1), 0)} of errors would be compatible with that')
     return said
 
 # %% ../../nbs/engineering/caveats.ipynb #5b821520
@@ -65,29 +70,41 @@ def class_caveats(
 )->list: # sentences
     "Few classes, where the next user brings others."
     if labels is None or not unseen: return []
-    n = {p: len(set(np.asarray(labels, dtype=object)[np.asarray(split)==p])) for p in ('train', 'valid', 'test')}
+    n = {p: len(set(np.asarray(labels, dtype=object)[np.asarray(split)==p]))
+         for p in ('train', 'valid', 'test')}
     said = []
     if n['valid'] < FEW_CLASSES and ev.threshold_from=='validation pairs': said.append(
-        f'{n["valid"]} validation classes chose the threshold: for other classes it may be far off; calibrate on your own')
-    if n['test'] < FEW_CLASSES: said.append(f'{n["test"]} test classes: how it does on others, these figures hardly say')
+        f'{n["valid"]} validation classes chose the threshold: '
+        'for other classes it may be far off; calibrate on your own')
+    if n['test'] < FEW_CLASSES:
+        said.append(f'{n["test"]} test classes: how it does on others, these figures hardly say')
     return said
 
 # %% ../../nbs/engineering/caveats.ipynb #565f69ae
 def figure_caveats(
     ev:Evaluation # of the network that was trained
 )->list: # sentences
-    "A majority that is good enough, distances that say nothing, a threshold that does not carry over."
+    "A majority that is good enough, mute distances, a threshold that does not carry over."
     t, v, said = ev.test, ev.valid, []
     if t['roc_auc'] is None: return ['the test pairs are all of one kind: no curve, no error rates']
     if t['majority'] > .6 and t['accuracy'] < t['majority'] + .01: said.append(
-        f'accuracy {percent(t["accuracy"])} is no more than calling every pair alike gets ({percent(t["majority"])}): '
-        f'look at the balanced accuracy, {percent(t["balanced_accuracy"])}, and the AUC, {t["roc_auc"]:.3f}')
-    if .4 <= t['roc_auc'] < .6: said.append(f'test AUC {t["roc_auc"]:.3f}, chance is 0.5: distances say next to nothing about these pairs')
-    if t['roc_auc'] < .4: said.append(f'test AUC {t["roc_auc"]:.3f}, far below the 0.5 of chance: same pairs are farther apart than different ones; is 0 same?')
+        f'accuracy {percent(t["accuracy"])} is no more than calling every pair '
+        f'alike gets ({percent(t["majority"])}): look at the balanced accuracy, '
+        f'{percent(t["balanced_accuracy"])}, and the AUC, {t["roc_auc"]:.3f}')
+    if .4 <= t['roc_auc'] < .6:
+        said.append(f'test AUC {t["roc_auc"]:.3f}, chance is 0.5: '
+                    'distances say next to nothing about these pairs')
+    if t['roc_auc'] < .4:
+        said.append(f'test AUC {t["roc_auc"]:.3f}, far below the 0.5 of chance: '
+                    'same pairs are farther apart than different ones; is 0 same?')
     if (cost := t['best_accuracy'] - t['accuracy']) > COST: said.append(
-        f'the threshold, from {ev.threshold_from}, costs {100*cost:.1f} points of accuracy on the test pairs: calibrate it on pictures like those it is for')
+        f'the threshold, from {ev.threshold_from}, costs {100*cost:.1f} points of accuracy on the '
+        'test pairs: calibrate it on pictures like those it is for')
     far = [m['confusion'][0][1]/max(sum(m['confusion'][0]), 1) for m in (v, t)]
-    if far[1] > 2*far[0] + .05: said.append(f'different pairs called same: {percent(far[0])} on validation, {percent(far[1])} on test: the threshold is too generous for the test classes')
+    if far[1] > 2*far[0] + .05:
+        said.append('different pairs called same: '
+                    f'{percent(far[0])} on validation, {percent(far[1])} on test: '
+                    'the threshold is too generous for the test classes')
     return said
 
 # %% ../../nbs/engineering/caveats.ipynb #34e0aec7
@@ -96,8 +113,10 @@ def gain_caveats(
 )->list: # sentences
     "Training that made things worse."
     names = dict(roc_auc='AUC', accuracy='accuracy')
-    worse = [f'{names[k]} by {abs(difference[k][1]):.3f} to {abs(difference[k][0]):.3f}' for k in names if difference and difference[k][1] < 0]
-    return [f'training made it worse than the backbone alone: {" and ".join(worse)} (95 % intervals): use the backbone, or other training'] if worse else []
+    worse = [f'{names[k]} by {abs(difference[k][1]):.3f} to {abs(difference[k][0]):.3f}'
+             for k in names if difference and difference[k][1] < 0]
+    return [f'training made it worse than the backbone alone: {" and ".join(worse)} (95 % '
+            'intervals): use the backbone, or other training'] if worse else []
 
 # %% ../../nbs/engineering/caveats.ipynb #7622c88a
 def caveats(
@@ -108,4 +127,5 @@ def caveats(
     difference:dict|None=None # from `gain`: trained minus frozen
 )->list: # sentences, one line each; empty where there is nothing to say
     "What a reader of the figures has to know."
-    return [*sample_caveats(trained), *class_caveats(trained, labels, split, unseen), *figure_caveats(trained), *gain_caveats(difference)]
+    return [*sample_caveats(trained), *class_caveats(trained, labels, split, unseen),
+            *figure_caveats(trained), *gain_caveats(difference)]

@@ -17,12 +17,15 @@ def best_cut(
     d:np.ndarray, # distances, shape (n,)
     y:np.ndarray # 0 same, 1 different, shape (n,); any number of each, one at least
 )->tuple: # threshold, halfway between two neighbouring distances, and its accuracy
-    "The threshold of highest accuracy on these pairs, same and different pairs counting one half each"
+    "The threshold of highest accuracy on these pairs, each kind of pair counting one half"
     d,same = np.asarray(d, float),np.asarray(y)==0
-    if not 0 < same.sum() < len(d): raise ValueError(f'{same.sum()} same and {(~same).sum()} different pairs: a threshold needs both')
+    if not 0 < same.sum() < len(d):
+        raise ValueError(f'{same.sum()} same and {(~same).sum()} different pairs: '
+                         'a threshold needs both')
     order = np.argsort(d, kind='stable')
     d,same = d[order],same[order]
-    gain = np.r_[0, np.cumsum(same/same.sum() - ~same/(~same).sum())] # gain[k]: the k nearest are called same
+    # gain[k]: the k nearest are called same
+    gain = np.r_[0, np.cumsum(same/same.sum() - ~same/(~same).sum())]
     cuts = np.r_[d[0], (d[1:]+d[:-1])/2, np.nextafter(d[-1], np.inf)]
     possible = np.r_[True, d[1:]>d[:-1], True] # no cut between equal distances
     best = np.flatnonzero(possible & (gain >= gain[possible].max()-1e-12))
@@ -53,8 +56,8 @@ def deals_for(
 # %% ../../nbs/further/thresholds.ipynb #9041e292
 def cross_fit(
     y:np.ndarray, # class of every image, (n,)
-    measure, # (rows to fit on, rows left out, a, b) -> distances of the pairs (a, b) of rows left out, (…, pairs)
-    units:np.ndarray|None=None, # classes that share pictures have one number and stay together; None: each by itself
+    measure, # (rows to fit on, rows left out, a, b) -> distances of the pairs, (…, pairs)
+    units:np.ndarray|None=None, # which classes stay together: one number; None: each by itself
     n:int=5, # folds
     n_pairs:int=20_000, # of a deal, at most
     deals:int|None=None, # how often the classes are dealt anew; None: see `deals_for`
@@ -68,7 +71,9 @@ def cross_fit(
             try: a,b,t = fixed_pairs(y[ask], n_pairs//n, seed + 1000*deal + k)
             except ValueError: continue # single images only
             got.append((measure(fit, ask, a, b), t))
-    if not got: raise ValueError('no fold has two images of one class beside another class: give more images')
+    if not got:
+        raise ValueError('no fold has two images of one class beside another class: '
+                         'give more images')
     return np.concatenate([o for o,_ in got], -1),np.concatenate([o for _,o in got])
 
 # %% ../../nbs/further/thresholds.ipynb #09ee1605
@@ -77,7 +82,7 @@ def promise(
     n:int, # different pairs
     level:float=.95 # how often such a promise is kept
 )->float: # a rate
-    "What the false match rate is at most, with this confidence: the exact bound of Clopper and Pearson"
+    "What the false match rate is at most, with this confidence: Clopper and Pearson's exact bound"
     return 1. if k>=n else float(betaincinv(k+1, n-k, level))
 
 def allowed(
@@ -101,14 +106,15 @@ def error_draws(
     groups:np.ndarray, # class (or image) of both sides of every pair, (pairs, 2)
     n:int=1000, # resamples
     seed:int=42 # of the resamples
-)->np.ndarray: # false match rate and false non-match rate of every resample, (n, 2); NaN where there was nothing to count
+)->np.ndarray: # false match and non-match rate of every resample, (n, 2); NaN where nothing counts
     "Both error rates, over and over, on resampled classes (or images)"
     groups = np.unique(groups, return_inverse=True)[1].reshape(-1, 2)
     rng,step,same,out = np.random.default_rng(seed),max(1, 2_000_000//len(y)),np.asarray(y)==0,[]
     for i in range(0, n, step):
         w = pair_weights(groups, min(step, n-i), rng)
         with np.errstate(invalid='ignore'):
-            out.append(np.stack([w[:,kind]@wrong[kind]/w[:,kind].sum(1) for kind,wrong in ((~same, called), (same, ~called))], 1))
+            out.append(np.stack([w[:,kind]@wrong[kind]/w[:,kind].sum(1)
+                                 for kind,wrong in ((~same, called), (same, ~called))], 1))
     return np.concatenate(out)
 
 def worth(
@@ -165,7 +171,7 @@ def even_odds(
     d:np.ndarray, # distances
     y:np.ndarray # 0 same, 1 different
 )->float: # a distance
-    "The threshold where same and different are equally likely; the best cut where distances say nothing"
+    "Where same and different are equally likely; the best cut where distances say nothing"
     a,b = logistic(d, y)
     return -b/a if a<0 else best_cut(d, y)[0]
 
@@ -176,9 +182,10 @@ def error_interval(
     groups:np.ndarray, # class (or image) of both sides of every pair, (pairs, 2)
     seed:int=42 # of the resamples
 )->list: # [lo, hi]
-    "95 % interval of the error rate, the mean of both kinds' error; classes (or images) are resampled"
+    "95 % interval of the error rate, the mean of both kinds'; classes (or images) are resampled"
     lo,hi = np.nanpercentile(error_draws(called, y, groups, seed=seed).mean(1), [2.5, 97.5])
-    none = promise(0, len(np.unique(groups)), .975)/2 if not (called==(np.asarray(y)==1)).any() else 0. # without an error, resampling shows none
+    none = (promise(0, len(np.unique(groups)), .975)/2 if not (called==(np.asarray(y)==1)).any()
+            else 0.) # without an error, resampling shows none
     return [float(lo),float(max(hi, none))]
 
 # %% ../../nbs/further/thresholds.ipynb #689a9825
@@ -196,8 +203,8 @@ def strict_cut(
     y:np.ndarray, # 0 same, 1 different
     groups:np.ndarray, # class (or image) of both sides of every pair, (pairs, 2)
     rate:float # false match rate asked for
-)->tuple: # threshold, false match rate that is promised with 95 % confidence, pairs that the sample is worth
-    "The most generous threshold that promises the rate; where none does, the one that promises most"
+)->tuple: # threshold, false match rate promised with 95 % confidence, pairs the sample is worth
+    "The most generous threshold that promises the rate; if none does, the one that promises most"
     far = np.asarray(y)==1
     n = worth(np.asarray(d)[far], np.asarray(groups)[far])
     k = max(allowed(n, rate), 0)
@@ -232,9 +239,13 @@ def check_sample(
 ):
     "ValueError, one line that says how many more, for a sample that is too small"
     able = len(np.unique(groups[y==0])) if 'class' in of else len(np.unique(groups))
-    lacks = [f'{need-have} more {what}' for have,need,what in ((able, SMALLEST_SAMPLE[0], of), ((y==0).sum(), SMALLEST_SAMPLE[1], 'same pairs')) if have<need]
+    lacks = [f'{need-have} more {what}'
+             for have,need,what in ((able, SMALLEST_SAMPLE[0], of),
+                                    ((y==0).sum(), SMALLEST_SAMPLE[1], 'same pairs')) if have<need]
     if not (y==1).any(): lacks.append('different pairs')
-    if lacks: raise ValueError(f'{able} {of} and {(y==0).sum()} same pairs are too few to choose a threshold and judge it: give {" and ".join(lacks)}')
+    if lacks:
+        raise ValueError(f'{able} {of} and {(y==0).sum()} same pairs are too few to choose a '
+                         f'threshold and judge it: give {" and ".join(lacks)}')
 
 def calibrated(
     d:np.ndarray, # distances
@@ -244,15 +255,17 @@ def calibrated(
     of:str='classes with two images', # what the groups are
     seed:int=42 # of deals and resamples
 )->dict: # threshold, ab, error_rate, error_ci95, false_match, false_non_match, promised, worth
-    "Threshold, probabilities and error rates of a small sample, no pair judging a threshold that it chose"
+    "Threshold, probabilities and error rates of a small sample; no pair judges its own threshold"
     d,y,groups = np.asarray(d, float),np.asarray(y),np.asarray(groups)
     check_sample(y, groups, of)
-    threshold,promised,n = (even_odds(d, y),None,None) if rate is None else strict_cut(d, y, groups, rate)
+    threshold,promised,n = ((even_odds(d, y),None,None) if rate is None
+                            else strict_cut(d, y, groups, rate))
     share = (d[y==1] < threshold).mean()
     def choose(d, y): # a fold may be one-sided where pairs are given
         if not 0<(y==0).sum()<len(y): return threshold
         return even_odds(d, y) if rate is None else at_share(d, y, share)
     called = cross_called(d, y, groups, choose, seed=seed)
     wrong = called[y==1].mean(),(~called)[y==0].mean()
-    return dict(threshold=threshold, ab=logistic(d, y), error_rate=float(np.mean(wrong)), error_ci95=error_interval(called, y, groups, seed),
-                false_match=float(wrong[0]), false_non_match=float(wrong[1]), promised=promised, worth=n)
+    return dict(threshold=threshold, ab=logistic(d, y), error_rate=float(np.mean(wrong)),
+                error_ci95=error_interval(called, y, groups, seed), false_match=float(wrong[0]),
+                false_non_match=float(wrong[1]), promised=promised, worth=n)

@@ -24,7 +24,7 @@ from .retrieval import one_shot, retrieval
 def can_vary(
     groups:np.ndarray # image (or class, or person) of both sides of every pair, (pairs, 2)
 )->bool:
-    "Are there enough to draw again? Of two classes, every draw with both kinds of pair is the sample itself."
+    "Are there enough to draw again? Of two classes, a draw with both kinds of pair is the sample."
     return len(np.unique(groups)) > 2
 
 def check_distances(
@@ -33,16 +33,18 @@ def check_distances(
 ):
     "ValueError, one line, unless there is one finite distance for each label."
     if not len(d): raise ValueError('no pairs: give one at least')
-    if d.shape!=y.shape: raise ValueError(f'{d.shape} distances for {y.shape} labels: give one label a distance')
+    if d.shape!=y.shape:
+        raise ValueError(f'{d.shape} distances for {y.shape} labels: give one label a distance')
     if not np.isfinite(d).all(): raise ValueError(
-        f'{(~np.isfinite(d)).sum()} of {len(d)} distances are not finite: the embeddings are broken')
+        f'{(~np.isfinite(d)).sum()} of {len(d)} distances are not finite: '
+        'the embeddings are broken')
 
 # %% ../../nbs/engineering/evaluate.ipynb #0033ab99
 def metrics(
     d, # distances of the pairs
     y, # 0 same, 1 different
     threshold:float, # same below it; never chosen on these pairs
-    groups=None, # image (or class, or person) of both sides of every pair, (pairs, 2); None: no interval
+    groups=None, # image (class, person) of both sides of every pair, (pairs, 2); None: no interval
     n_boot:int=1000, # resamples for the interval
     seed:int=42 # of the resamples
 )->dict: # the M of results.json; None where a list has pairs of one kind only
@@ -50,12 +52,14 @@ def metrics(
     d, y = np.asarray(d, dtype=np.float64), np.asarray(y)
     check_distances(d, y)
     both, same = len(np.unique(y))==2, y==0
-    m = {k: None if isinstance(v, float) and np.isnan(v) else v for k,v in pair_scores(d, y, threshold).items()}
+    m = {k: None if isinstance(v, float) and np.isnan(v) else v
+         for k,v in pair_scores(d, y, threshold).items()}
     (tn, fp), (fn, tp) = m.pop('confusion')
     m['roc_auc'] = float(roc_auc_score(same, -d)) if both else None
     m['eer'] = equal_error_rate(d, y) if both else None
     m['tpr_at_fpr_1pct'] = tpr_at_fpr(d, y, .01) if both else None
-    m['accuracy_ci95'] = accuracy_interval(d, y, threshold, groups, n_boot, seed) if both and groups is not None and can_vary(groups) else None
+    m['accuracy_ci95'] = (accuracy_interval(d, y, threshold, groups, n_boot, seed)
+                          if both and groups is not None and can_vary(groups) else None)
     m['confusion'] = [[int(tn), int(fp)], [int(fn), int(tp)]]
     m['best_accuracy'] = pair_scores(d, y, best_threshold(d, y))['accuracy']
     m['balanced_accuracy'] = (tn/(tn+fp) + tp/(tp+fn))/2 if both else None
@@ -68,10 +72,12 @@ def who_varies(
     unseen:bool=False, # are the test classes new?
     owners=None # person, writer or group of every image, (n,); '' or None where nobody is named
 )->tuple: # number of every image's unit, (n,); what the units are called
-    "What is drawn again for an interval: classes if they are new, people if they are known, else images."
-    if unseen and labels is not None: return np.unique(np.asarray(labels), return_inverse=True)[1], 'classes'
+    "What is drawn again for an interval: classes if new, people if they are known, else images."
+    if unseen and labels is not None:
+        return np.unique(np.asarray(labels), return_inverse=True)[1], 'classes'
     named = set() if owners is None else {str(o) for o in owners} - {''}
-    if len(named) < 5 or len(named)==n: return np.arange(n), 'images' # a handful of folders are no sample of people
+    # a handful of folders are no sample of people
+    if len(named) < 5 or len(named)==n: return np.arange(n), 'images'
     owners = [o if str(o) else f'\0{i}' for i,o in enumerate(owners)]
     return np.unique([str(o) for o in owners], return_inverse=True)[1], 'groups'
 
@@ -95,7 +101,7 @@ class Evaluation:
     calibration:tuple # (a, b) of P(same) = 1/(1 + exp(-(a d + b)))
     valid:dict # metrics of the validation pairs
     test:dict # metrics of the test pairs
-    retrieval:dict # recall@1, recall@5, map@r among the test images; None where classes do not say what is same
+    retrieval:dict # recall@1, recall@5, map@r of the test images; None without classes
     oneshot:dict # 5way and 20way, among the test images
     calibration_error:float # expected calibration error on the test pairs
     units:np.ndarray # what an interval draws again: a number for every image, (n,)
@@ -113,7 +119,8 @@ def measure_pairs(
     pairs:dict # part -> (a, b, y), rows of `e`
 )->dict: # part -> Measured
     "Distances of all fixed pairs."
-    return {k: Measured(*map(np.asarray, (a, b, y)), pair_distances(e, a, b)) for k,(a,b,y) in pairs.items()}
+    return {k: Measured(*map(np.asarray, (a, b, y)), pair_distances(e, a, b))
+            for k,(a,b,y) in pairs.items()}
 
 # %% ../../nbs/engineering/evaluate.ipynb #70e6a341
 def search_figures(
@@ -137,20 +144,23 @@ def evaluate(
     unseen:bool=False, # test classes are new: intervals draw classes instead of images
     seed:int=42, # of resamples and trials
     owners=None, # person, writer or group of every image, where they are known
-    cut=None, # `Cut`: threshold, probabilities and who chose them; None: the validation pairs choose
+    cut=None, # `Cut`: threshold, probabilities, who chose them; None: the validation pairs choose
     normalised:bool=False # were the embeddings divided by what is usual around them?
 )->Evaluation:
     "Threshold and calibration first, then the test pairs, once."
     found = measure_pairs(e, pairs)
     valid, test = found['valid'], found['test']
     for o in found.values(): check_distances(o.d.astype(np.float64), o.y)
-    even = None if labels is None else even_images(valid.a, valid.b, valid.y) # labelled pairs count as they were given
+    # labelled pairs count as they were given
+    even = None if labels is None else even_images(valid.a, valid.b, valid.y)
     threshold = cut.threshold if cut else best_threshold(valid.d, valid.y, even)
     ab = cut.ab if cut else calibrate(valid.d, valid.y, even)
     units, over = who_varies(len(e), labels, unseen, owners)
-    m = [metrics(o.d, o.y, threshold, units[np.stack([o.a, o.b], 1)], seed=seed) for o in (valid, test)]
+    m = [metrics(o.d, o.y, threshold, units[np.stack([o.a, o.b], 1)], seed=seed)
+         for o in (valid, test)]
     source, scaled = (cut.chosen_by, cut.normalised) if cut else ('validation pairs', False)
-    return Evaluation(e, found, threshold, source, normalised or scaled, tuple(ab), *m, *search_figures(e, labels, split, seed),
+    return Evaluation(e, found, threshold, source, normalised or scaled,
+                      tuple(ab), *m, *search_figures(e, labels, split, seed),
                       reliability(test.d, test.y, ab)[-1], units, over)
 
 # %% ../../nbs/engineering/evaluate.ipynb #9efc6233
@@ -159,30 +169,38 @@ def gain(
     frozen:Evaluation, # of the same backbone before training
     seed:int=42, # of the resamples
     n:int=400 # resamples: each is two curves
-)->dict|None: # accuracy, roc_auc, eer: [lo, hi] of trained minus frozen on the test pairs; None with one kind of pair or two classes
+)->dict|None: # accuracy, roc_auc, eer: [lo, hi] of trained minus frozen; None without draws
     "How much training gained, with 95 % intervals of the difference."
     one, other = trained.pairs['test'], frozen.pairs['test']
     groups = trained.units[np.stack([one.a, one.b], 1)]
     if len(np.unique(one.y)) < 2 or not can_vary(groups): return None
-    return paired_intervals((one.d, trained.threshold), (other.d, frozen.threshold), one.y, groups, n, seed)
+    return paired_intervals((one.d, trained.threshold), (other.d, frozen.threshold), one.y,
+                            groups, n, seed)
 
 # %% ../../nbs/engineering/evaluate.ipynb #fdba301d
-ABOUT = ('name', 'data', 'protocol', 'classes', 'backbone', 'finetune', 'seed', 'n_images') # what results.json begins with
+# what results.json begins with
+ABOUT = ('name', 'data', 'protocol', 'classes', 'backbone', 'finetune', 'seed', 'n_images')
 
 def summary(
     trained:Evaluation, # of the network that was trained
     frozen:Evaluation|None=None, # the same backbone before training, one plain view, cosine
     warnings=(), # sentences, one line each, from `caveats`
-    **about # name, data, protocol, classes, backbone, finetune, seed, n_images, seconds, versions, …: kept as they are
+    **about # those of `ABOUT`, seconds, versions, …: kept as they are
 )->dict: # what results.json holds
     "Both evaluations and what they are about, in the order of results.json."
     tail = {k: about[k] for k in about if k not in (*ABOUT, 'seconds', 'versions')}
-    return {**{k: about.get(k) for k in ABOUT}, 'n_pairs': {k: len(trained.pairs[k].y) for k in ('valid', 'test')},
-            'threshold': trained.threshold, 'threshold_from': trained.threshold_from, 'normalised': trained.normalised,
-            'positive': 'same', 'valid': trained.valid, 'test': trained.test, 'frozen': frozen and frozen.test,
-            'chance': trained.test['majority'], 'retrieval': trained.retrieval, 'retrieval_frozen': frozen and frozen.retrieval,
-            'oneshot': trained.oneshot, 'gain_ci95': frozen and gain(trained, frozen), 'over': trained.over,
-            'seconds': about.get('seconds'), 'warnings': list(warnings), 'versions': about.get('versions'), **tail}
+    return {**{k: about.get(k) for k in ABOUT},
+            'n_pairs': {k: len(trained.pairs[k].y) for k in ('valid', 'test')},
+            'threshold': trained.threshold, 'threshold_from': trained.threshold_from,
+            'normalised': trained.normalised,
+            'positive': 'same', 'valid': trained.valid,
+            'test': trained.test, 'frozen': frozen and frozen.test,
+            'chance': trained.test['majority'], 'retrieval': trained.retrieval,
+            'retrieval_frozen': frozen and frozen.retrieval,
+            'oneshot': trained.oneshot,
+            'gain_ci95': frozen and gain(trained, frozen), 'over': trained.over,
+            'seconds': about.get('seconds'), 'warnings': list(warnings),
+            'versions': about.get('versions'), **tail}
 
 # %% ../../nbs/engineering/evaluate.ipynb #70dcc15f
 def plain_json(
@@ -200,7 +218,8 @@ def save_results(
     results:dict # from `summary`
 ):
     "Write JSON in full or not at all."
-    with atomic_write(file) as tmp: Path(tmp).write_text(json.dumps(plain_json(results), indent=1, allow_nan=False) + '\n')
+    with atomic_write(file) as tmp:
+        Path(tmp).write_text(json.dumps(plain_json(results), indent=1, allow_nan=False) + '\n')
 
 # %% ../../nbs/engineering/evaluate.ipynb #6beea36a
 def hardest(
@@ -213,4 +232,5 @@ def hardest(
     d, y = np.asarray(d), np.asarray(y)
     order = np.argsort(d, kind='stable')
     far = order[::-1]
-    return order[(y[order]==1) & (d[order] < threshold)][:n], far[(y[far]==0) & (d[far] >= threshold)][:n]
+    return (order[(y[order]==1) & (d[order] < threshold)][:n],
+            far[(y[far]==0) & (d[far] >= threshold)][:n])

@@ -10,7 +10,7 @@ import numpy as np
 
 # %% ../../nbs/engineering/intervals.ipynb #501e09d8
 def pair_weights(
-    groups:np.ndarray, # image (or class, or person) of both sides of every pair, (pairs, 2), numbered from 0
+    groups:np.ndarray, # image (class, person) of both sides of every pair, (pairs, 2), from 0
     n:int, # how many resamples
     rng # np.random.Generator
 )->np.ndarray: # (n, pairs): how often each pair occurs in each resample
@@ -25,11 +25,12 @@ def resample(
     groups, # image (or class, or person) of both sides of every pair, (pairs, 2)
     n:int=1000, # resamples
     seed:int=42 # of the resamples
-)->np.ndarray: # 2.5th and 97.5th percentile of each value, (2, ...); NaN where no resample had a value
+)->np.ndarray: # 2.5th and 97.5th percentile of each value, (2, ...); NaN where there was none
     "A 95 % interval from resampled groups, a few hundred resamples at a time."
     groups = np.unique(groups, return_inverse=True)[1].reshape(-1, 2)
     rng, step = np.random.default_rng(seed), max(1, 2_000_000//len(groups))
-    values = np.concatenate([stat(pair_weights(groups, min(step, n-i), rng)) for i in range(0, n, step)])
+    values = np.concatenate([stat(pair_weights(groups, min(step, n-i), rng))
+                             for i in range(0, n, step)])
     none = np.isnan(values).all(0)
     ends = np.nanpercentile(np.where(none, 0, values), [2.5, 97.5], axis=0)
     return np.where(none, np.nan, ends)
@@ -43,7 +44,8 @@ def weighted_accuracy(
     "Accuracy of every resample; the shares of same and different pairs stay as they are."
     masks = np.stack([same & called, same, ~same & ~called, ~same], 1).astype(np.float32)
     hit, n_same, reject, n_different = (w @ masks).T
-    with np.errstate(invalid='ignore'): return same.mean()*hit/n_same + (~same).mean()*reject/n_different
+    with np.errstate(invalid='ignore'):
+        return same.mean()*hit/n_same + (~same).mean()*reject/n_different
 
 def weighted_curve(
     w:np.ndarray, # weights of the pairs, (n, pairs)
@@ -53,10 +55,12 @@ def weighted_curve(
     "What the ROC curve of every resample says."
     order = np.argsort(d, kind='stable')
     w, same = w[:,order], same[order]
-    tp, fp = (np.pad(np.cumsum(w*o, axis=1, dtype=np.float64), ((0,0),(1,0))) for o in (same, ~same))
+    tp, fp = (np.pad(np.cumsum(w*o, axis=1, dtype=np.float64), ((0,0),(1,0)))
+              for o in (same, ~same))
     with np.errstate(invalid='ignore'): tp, fp = tp/tp[:,-1:], fp/fp[:,-1:]
     i = np.argmax(tp + fp >= 1, axis=1)[:,None]
-    return np.stack([((tp[:,1:] + tp[:,:-1])/2*np.diff(fp, axis=1)).sum(1), np.take_along_axis(fp + 1 - tp, i, 1)[:,0]/2], 1)
+    return np.stack([((tp[:,1:] + tp[:,:-1])/2*np.diff(fp, axis=1)).sum(1),
+                     np.take_along_axis(fp + 1 - tp, i, 1)[:,0]/2], 1)
 
 # %% ../../nbs/engineering/intervals.ipynb #3e49ec57
 def accuracy_interval(
@@ -80,7 +84,8 @@ def curve_intervals(
 )->dict: # roc_auc and eer: [lo, hi]
     "95 % intervals of what is read off the ROC curve."
     d, same = np.asarray(d), np.asarray(y)==0
-    return dict(zip(('roc_auc', 'eer'), resample(lambda w: weighted_curve(w, d, same), groups, n, seed).T.tolist()))
+    return dict(zip(('roc_auc', 'eer'),
+                    resample(lambda w: weighted_curve(w, d, same), groups, n, seed).T.tolist()))
 
 # %% ../../nbs/engineering/intervals.ipynb #2f4cac5d
 def paired_intervals(
@@ -94,6 +99,7 @@ def paired_intervals(
     "95 % intervals of the differences between two embeddings on the same pairs."
     same = np.asarray(y)==0
     def figures(w, d, threshold):
-        return np.column_stack([weighted_accuracy(w, np.asarray(d) < threshold, same), weighted_curve(w, np.asarray(d), same)])
+        return np.column_stack([weighted_accuracy(w, np.asarray(d) < threshold, same),
+                                weighted_curve(w, np.asarray(d), same)])
     ends = resample(lambda w: figures(w, *one) - figures(w, *other), groups, n, seed)
     return dict(zip(('accuracy', 'roc_auc', 'eer'), ends.T.tolist()))

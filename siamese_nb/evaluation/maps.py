@@ -26,7 +26,9 @@ def flat_map(
     e = np.asarray(e, dtype=np.float32)
     if len(e) < 10: return np.pad(PCA(min(2, *e.shape)).fit_transform(e), ((0,0),(0,2)))[:,:2]
     e = PCA(min(50, *e.shape), random_state=seed).fit_transform(e)
-    with threadpool_limits(1): return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed, max_iter=steps).fit_transform(e)
+    with threadpool_limits(1):
+        return TSNE(perplexity=min(30, len(e)/4), init='pca', random_state=seed,
+                    max_iter=steps).fit_transform(e)
 
 # %% ../../nbs/engineering/maps.ipynb #784cd010
 def class_colours(
@@ -44,7 +46,7 @@ def name_classes(
     color:np.ndarray, # of the classes, (classes, 3)
     n:int # of the largest classes, at most so many are named
 ):
-    "Write the names of classes into the middle of their images, except where the name of a larger class is in the way."
+    "Write class names into the middle of their images, unless a larger class's is in the way."
     count, taken = np.bincount(y, minlength=len(names)), []
     for c in np.argsort(-count, kind='stable')[:min(n, (count > 0).sum())]:
         text, at = printable(names[c]), np.median(xy[y==c], 0)
@@ -59,14 +61,15 @@ def plot_embedding(
     embeddings:dict, # name -> (n, dim), a panel each
     labels, # class of every image
     n_names:int=30, # of the largest classes, at most so many are named
-    most:int=1000, # images at most, drawn at random: t-SNE takes seconds for a thousand, a minute for a few thousand
+    most:int=1000, # images at most, drawn at random: t-SNE takes seconds for a thousand
     seed:int=42 # of draw, colours and map
 ):
     "A map of the embeddings on which nearness, not direction or scale, means something."
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     some = np.sort(np.random.default_rng(seed).permutation(len(y))[:most])
     color = class_colours(len(names), seed)
-    with ThreadPoolExecutor() as pool: maps = pool.map(lambda e: flat_map(np.asarray(e)[some], seed), embeddings.values())
+    with ThreadPoolExecutor() as pool:
+        maps = pool.map(lambda e: flat_map(np.asarray(e)[some], seed), embeddings.values())
     fig, axs = panels(len(embeddings), (5, 4.6))
     for ax,name,xy in zip(axs, embeddings, maps):
         ax.scatter(*xy.T, s=6, c=color[y[some]], linewidths=0)

@@ -12,9 +12,10 @@ import torch
 def half_square(e): return e.square().sum(1)/2
 
 def by_product(q, e, half, k, skip=None, in_order=False, table=None):
-    "Rows of the `k` nearest by the product, (len(q), k); `half` is `half_square(e)`, `table` room for the products"
+    "Rows of the `k` nearest by product, (len(q), k); `half` is `half_square(e)`, `table` a buffer"
     score = torch.mm(q, e.T, out=None if table is None else table[:len(q)])
-    score -= half # half the squared distance, turned round, but for a number that a query's rows share
+    # half the squared distance, turned round, but for a number that a query's rows share
+    score -= half
     if skip is not None: score[torch.arange(len(q), device=q.device), skip] = -torch.inf
     return score.topk(k, dim=1, sorted=in_order).indices
 
@@ -25,13 +26,14 @@ def nearest(
     k:int, # how many
     skip=None, # for each query a row of `e` that does not count, itself for instance, (m,)
     chunk:int=2**22 # numbers at a time: bounds the memory
-)->tuple: # distances (m, k), float32, and rows (m, k), nearest first, equal ones in order; fewer columns where `e` is short
+)->tuple: # distances (m, k), float32, and rows (m, k), nearest first; k at most `len(e)`
     "Exact search."
     q,e = torch.as_tensor(q).detach().float(),torch.as_tensor(e).detach().float()
     skip = None if skip is None else torch.as_tensor(skip, device=e.device)
     n = len(e)-(skip is not None)
     k,wide,half = max(0, min(k, n)),max(0, min(2*k+8, n)),half_square(e)
-    step,ds,rows = max(1, chunk//max(len(e), wide*e.shape[1], 1)),[q.new_zeros(0, k)],[torch.zeros(0, k, dtype=torch.long, device=q.device)]
+    step,ds,rows = (max(1, chunk//max(len(e), wide*e.shape[1], 1)),[q.new_zeros(0, k)],
+                    [torch.zeros(0, k, dtype=torch.long, device=q.device)])
     for i in range(0, len(q), step):
         part = q[i:i+step]
         c = by_product(part, e, half, wide, None if skip is None else skip[i:i+step]).sort(1).values
@@ -51,4 +53,5 @@ def neighbours(
     "The `k` nearest other images, by the product."
     e = torch.as_tensor(e).detach().float()
     rows,half = torch.as_tensor(rows, device=e.device),half_square(e)
-    return torch.cat([by_product(e[o], e, half, k, o, in_order=True) for o in rows.split(max(1, chunk//len(e)))])
+    return torch.cat([by_product(e[o], e, half, k, o, in_order=True)
+                      for o in rows.split(max(1, chunk//len(e)))])

@@ -19,7 +19,8 @@ def calibrate(
     d, same = np.asarray(d, dtype=np.float64), np.asarray(y)==0
     t = np.where(same, (same.sum()+1)/(same.sum()+2), 1/((~same).sum()+2))
     w = np.ones(len(d)) if weights is None else np.asarray(weights)
-    fit = LogisticRegression(C=1e6).fit(np.tile(d, 2)[:,None], np.repeat([1,0], len(d)), np.concatenate([w*t, w*(1-t)]))
+    fit = LogisticRegression(C=1e6).fit(np.tile(d, 2)[:,None], np.repeat([1,0], len(d)),
+                                        np.concatenate([w*t, w*(1-t)]))
     return float(fit.coef_[0,0]), float(fit.intercept_[0])
 
 # %% ../../nbs/further/probability.ipynb #b63da912
@@ -38,10 +39,11 @@ def reliability(
     y, # 0 same, 1 different
     ab:tuple, # from `calibrate`
     bins:int=10 # bins of equal width in P(same)
-)->tuple: # per bin: mean probability, share of same pairs, count; then the expected calibration error
+)->tuple: # per bin: mean probability, share of same pairs, count; the expected calibration error
     "Does one pair in five turn out same where 20 % was said?"
     p, same = p_same(d, ab), np.asarray(y)==0
     i = np.minimum((p*bins).astype(int), bins-1)
     n = np.bincount(i, minlength=bins)
-    with np.errstate(invalid='ignore'): said, was = (np.bincount(i, o, minlength=bins)/n for o in (p, same))
+    with np.errstate(invalid='ignore'):
+        said, was = (np.bincount(i, o, minlength=bins)/n for o in (p, same))
     return said, was, n, float(np.nansum(n*abs(said - was))/n.sum())

@@ -17,7 +17,8 @@ def _codes(labels): return torch.as_tensor(np.unique(np.asarray(labels), return_
 def _found(e, half, y, others, q, table):
     "Hit at 1, hit at 5 and average precision at R of the queries `q`, (len(q), 3)."
     r = others[q]
-    hit = y[by_product(e[q], e, half, min(len(y)-1, max(5, int(r.max()))), q, True, table)]==y[q][:,None]
+    hit = (y[by_product(e[q], e, half, min(len(y)-1, max(5, int(r.max()))), q, True, table)]
+           ==y[q][:,None])
     rank = torch.arange(1, hit.shape[1]+1, device=e.device)
     precision = hit.cumsum(1) / rank
     ap = (precision*hit*(rank <= r[:,None])).sum(1) / r
@@ -37,8 +38,10 @@ def retrieval(
     queries = queries[others[queries].argsort()] # a block looks as far as its largest class
     if not len(queries): return {'recall@1': None, 'recall@5': None, 'map@r': None}
     blocks = queries.split(max(1, chunk//len(e)))
-    table = e.new_empty(len(blocks[0]), len(e)) # one for all blocks: a new one each time need not be given back in between
-    found = torch.cat([_found(e, half, y, others, q, table) for q in blocks]).double().mean(0).tolist()
+    # one for all blocks: a new one each time need not be given back in between
+    table = e.new_empty(len(blocks[0]), len(e))
+    found = torch.cat([_found(e, half, y, others, q, table)
+                       for q in blocks]).double().mean(0).tolist()
     return dict(zip(('recall@1', 'recall@5', 'map@r'), found))
 
 # %% ../../nbs/further/retrieval.ipynb #fe4e9971
@@ -47,17 +50,19 @@ def draw_trials(
     way:int, # classes to choose from
     n_trials:int=2000, # choices
     seed:int=42 # of the draw
-)->tuple|None: # rows of the references, (n_trials, way), the right one first; rows of the queries, (n_trials,)
-    "References and queries of `n_trials` choices; None with fewer than `way` classes, or none of two images."
+)->tuple|None: # rows of references (n_trials, way), the right one first, and queries (n_trials,)
+    "References and queries of `n_trials` choices; None with too few classes or images."
     count, rng = np.bincount(y), np.random.default_rng(seed)
-    start, order, able = np.cumsum(count) - count, np.argsort(y, kind='stable'), np.flatnonzero(count > 1)
+    start, order, able = (np.cumsum(count) - count, np.argsort(y, kind='stable'),
+                          np.flatnonzero(count > 1))
     if len(count) < way or not len(able): return None
     target = rng.choice(able, n_trials)
     rest = rng.random((n_trials, len(count)))
     rest[np.arange(n_trials), target] = -1   # the right class stands first
     classes = np.argsort(rest, axis=1)[:,:way]
     draw = rng.integers(count[classes])
-    query = (draw[:,0] + rng.integers(1, count[target])) % count[target]  # another image of its class
+    # another image of its class
+    query = (draw[:,0] + rng.integers(1, count[target])) % count[target]
     return order[start[classes] + draw], order[start[target] + query]
 
 # %% ../../nbs/further/retrieval.ipynb #5bcb228b
@@ -69,8 +74,10 @@ def one_shot(
     seed:int=42 # of the draw
 )->float|None: # share of right choices; None with fewer than `way` classes, or none of two images
     "N-way one-shot accuracy: one reference image a class, one query, the nearest reference wins."
-    e, trials = torch.as_tensor(e).float().cpu(), draw_trials(_codes(labels).numpy(), way, n_trials, seed)
+    e, trials = (torch.as_tensor(e).float().cpu(),
+                 draw_trials(_codes(labels).numpy(), way, n_trials, seed))
     if trials is None: return None
     refs, query = map(torch.as_tensor, trials)
-    d = torch.cat([torch.linalg.vector_norm(e[r] - e[q][:,None], dim=2) for r,q in zip(refs.split(256), query.split(256))])
+    d = torch.cat([torch.linalg.vector_norm(e[r] - e[q][:,None], dim=2)
+                   for r,q in zip(refs.split(256), query.split(256))])
     return float((d.argmin(1)==0).float().mean())

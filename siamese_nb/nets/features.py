@@ -43,7 +43,8 @@ def content_hashes(
     items:Items # a table of images
 )->np.ndarray: # one hash per image; the same image twice has the same
     "Hash every image, in threads; one that cannot be read gets a name that nothing else has."
-    with ThreadPoolExecutor() as pool: names = list(pool.map(lambda i: item_hash(items, i), range(len(items))))
+    with ThreadPoolExecutor() as pool:
+        names = list(pool.map(lambda i: item_hash(items, i), range(len(items))))
     return np.array([name or os.urandom(16).hex() for name in names])
 
 # %% ../../nbs/engineering/features.ipynb #d25397ff
@@ -55,7 +56,8 @@ class FeatureCache:
         view:str # one of the transform's views
     ):
         facts = [2, fingerprint(backbone), replace(transform, views=(view,)).to_dict()]
-        name = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=12).hexdigest()
+        name = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(),
+                               digest_size=12).hexdigest()
         self.folder = cache_dir()/f'{backbone.name}-{name}'
         self.dim = backbone.dim
 
@@ -68,15 +70,19 @@ def fits(self:FeatureCache,
 )->bool:
     "Are these the features of so many images, and numbers all?"
     keys,x = t.get('keys'),t.get('x')
-    if set(t) != {'keys', 'x'} or keys.dtype != torch.uint8 or keys.ndim != 2 or keys.shape[1] != 16: return False
-    return x.dtype == torch.float16 and x.shape == (len(keys), self.dim) and bool(x.isfinite().all())
+    if (set(t) != {'keys', 'x'} or keys.dtype != torch.uint8 or keys.ndim != 2
+        or keys.shape[1] != 16):
+        return False
+    return (x.dtype == torch.float16 and x.shape == (len(keys), self.dim)
+            and bool(x.isfinite().all()))
 
 @patch
 def read(self:FeatureCache,
     keys:list[str] # content hashes, each once
-)->tuple[np.ndarray,np.ndarray]: # features, shape (n,dim), float16, and which of them were found, shape (n,)
+)->tuple[np.ndarray,np.ndarray]: # features (n,dim), float16, and which of them were found (n,)
     "Look features up; a damaged file counts as absent."
-    x,hit,row = np.zeros((len(keys), self.dim), np.float16),np.zeros(len(keys), bool),{k:i for i,k in enumerate(keys)}
+    x,hit,row = (np.zeros((len(keys), self.dim), np.float16),np.zeros(len(keys), bool),
+                 {k:i for i,k in enumerate(keys)})
     for file in sorted(self.folder.glob('*.safetensors')):
         try: t,_ = read_sealed(file, KIND)
         except (OSError, ValueError):
@@ -99,7 +105,8 @@ def write(self:FeatureCache,
     ok = np.isfinite(x).all(1)
     keys,x = [k for k,good in zip(keys, ok) if good],x[ok]
     if not len(keys): return
-    t = dict(keys=torch.tensor([list(bytes.fromhex(k)) for k in keys], dtype=torch.uint8), x=torch.from_numpy(x.copy()))
+    t = dict(keys=torch.tensor([list(bytes.fromhex(k)) for k in keys], dtype=torch.uint8),
+             x=torch.from_numpy(x.copy()))
     name = hashlib.blake2b(''.join(keys).encode(), digest_size=12).hexdigest()
     try: save_sealed(self.folder/f'{name}.safetensors', t, {}, KIND)
     except OSError: pass
@@ -126,7 +133,7 @@ def cache_limit()->float: # bytes: $SIAMESE_NB_CACHE_GB, 4 unless it says otherw
     except ValueError: return 4e9
 
 def shrink_cache():
-    "Remove the files that have not been used for longest, and what killed writes left, until the rest is small enough."
+    "Remove what killed writes left, and the files unused for longest, until little enough is left."
     found = []
     for f in [*cache_dir().glob('*/*.safetensors'), *cache_dir().glob('*/.*.part')]:
         try: s = f.stat()
@@ -183,13 +190,17 @@ def embed_views(
     batch_size:int|None=None, # views per step; default 8 on a processor, 128 elsewhere
     progress:bool=True # a bar, when it takes longer than a second
 ): # yields (indices, features (n,V,dim) float32), images that cannot be read left out
-    "Stream images through a network: every thread reads its own batch and, on a processor, embeds it."
-    cpu,n_threads,workers = device.type == 'cpu',torch.get_num_threads(),workers or torch.get_num_threads()
+    "Stream images through a network: each thread reads its own batch and, on a CPU, embeds it."
+    cpu,n_threads,workers = (device.type == 'cpu',torch.get_num_threads(),
+                             workers or torch.get_num_threads())
     step = max(1, (batch_size or (8 if cpu else 128))//len(views.transform.views))
     chunks = [idxs[k:k+step] for k in range(0, len(idxs), step)]
-    def work(chunk): return (len(chunk), *(embed_some(net, *read_some(views, chunk), device) if cpu else read_some(views, chunk)))
+    def work(chunk):
+        return (len(chunk), *(embed_some(net, *read_some(views, chunk), device) if cpu
+                              else read_some(views, chunk)))
     shown = bar(desc='embed', total=len(idxs)) if progress else nullcontext()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, shown:
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads,
+                            initargs=(1,)) as pool, shown:
         for n,i,x in in_order(pool, work, chunks, workers + 2):
             if x is not None: yield (i,x) if cpu else embed_some(net, i, x, device)
             if progress: shown.update(n)
@@ -202,7 +213,7 @@ def unchanged(
     f:np.ndarray, # their features
     keys:dict # position in `items` -> hash before the image was read
 )->tuple[np.ndarray,np.ndarray]: # those whose content is still what it was
-    "A file that changes between hashing and reading would leave another picture's features under its name."
+    "A file changed between hashing and reading would leave another picture's features."
     same = np.array([item_hash(items, i) == keys[i] for i in idxs.tolist()], bool)
     return idxs[same],f[same]
 
@@ -241,14 +252,17 @@ def extract(
     "Features of every image, computed once."
     device = torch.device(device or best_device())
     keys,first,back = np.unique(content_hashes(items), return_index=True, return_inverse=True)
-    stores = [FeatureCache(backbone, transform, v) for v in transform.views] if cache and backbone.frozen else []
-    x,hit = np.zeros((len(keys), len(transform.views), backbone.dim), np.float16),np.zeros((len(keys), len(transform.views)), bool)
+    stores = ([FeatureCache(backbone, transform, v) for v in transform.views]
+              if cache and backbone.frozen else [])
+    x,hit = (np.zeros((len(keys), len(transform.views), backbone.dim), np.float16),
+             np.zeros((len(keys), len(transform.views)), bool))
     for v,store in enumerate(stores): x[:,v],hit[:,v] = store.read(keys.tolist())
     todo = np.flatnonzero(~hit.all(1))
     todo = todo[np.argsort(first[todo])]
     net = faster(backbone, device, len(todo)*len(transform.views)) if len(todo) else None
     names = dict(zip(first.tolist(), keys.tolist()))
     for part in (todo[k:k+2048] for k in range(0, len(todo), 2048)):
-        done,need = embed_missing(x, hit, part, first, net, items, transform, names, device=device, workers=workers, batch_size=batch_size)
+        done,need = embed_missing(x, hit, part, first, net, items, transform, names, device=device,
+                                  workers=workers, batch_size=batch_size)
         for v in need if stores else []: stores[v].write(keys[done].tolist(), x[done,v])
     return torch.from_numpy(x[back].astype(np.float32)),hit.all(1)[back]

@@ -40,7 +40,8 @@ def last_half(
 
 def _one_half(x, dim):
     if x.shape[-1] in (dim, 2*dim): return x
-    raise ValueError(f'features have {x.shape[-1]} numbers: give this head {dim}, or {2*dim} of which it reads one half')
+    raise ValueError(f'features have {x.shape[-1]} numbers: give this head {dim}, '
+                     f'or {2*dim} of which it reads one half')
 
 # %% ../../nbs/engineering/heads.ipynb #9eb80d17
 class Standardise(nn.Module):
@@ -76,7 +77,9 @@ class Dropout(nn.Module):
 
     def forward(self, x):
         if not (self.training and self.cut): return x
-        eights = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device).random_(-2**63, None) # each of them eight random bytes
+        # each of them eight random bytes
+        eights = torch.empty(-(-x.numel()//8), dtype=torch.int64,
+                             device=x.device).random_(-2**63, None)
         keep = eights.view(torch.uint8)[:x.numel()].view(x.shape) >= self.cut
         return x*keep*(256/(256 - self.cut))
 
@@ -91,7 +94,8 @@ def projection(
 )->nn.Sequential:
     "Features to an embedding, not yet of length one."
     if not hidden: return nn.Sequential(Dropout(dropout), nn.Linear(dim_in, dim))
-    return nn.Sequential(Dropout(dropout), nn.Linear(dim_in, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim))
+    return nn.Sequential(Dropout(dropout), nn.Linear(dim_in, hidden), nn.ReLU(), Dropout(dropout),
+                         nn.Linear(hidden, dim))
 
 # %% ../../nbs/engineering/heads.ipynb #398b3877
 def mean_view(
@@ -108,8 +112,10 @@ class Names(nn.Module):
         classes:int # that it tells apart
     ):
         super().__init__()
-        for name,shape in dict(weight=(classes, dim), bias=(classes,), mean=(classes,), share=()).items():
-            self.register_buffer(name, torch.zeros(shape), persistent=name in ('mean', 'share')) # the others are the backbone's
+        for name,shape in dict(weight=(classes, dim), bias=(classes,), mean=(classes,),
+                               share=()).items():
+            # the others are the backbone's
+            self.register_buffer(name, torch.zeros(shape), persistent=name in ('mean', 'share'))
 
     @torch.no_grad()
     def forward(self,
@@ -147,7 +153,7 @@ class NamedHead(nn.Module):
         return self
 
     def name_with(self,
-        classifier # weight (classes,dim_in) and bias (classes,): `Backbone.classifier`, or a linear layer
+        classifier # weight (classes,dim_in), bias (classes,): `Backbone.classifier`, a linear layer
     ): # itself
         "Take over the layer that names classes."
         self.names.weight.copy_(classifier.weight.detach())
@@ -169,13 +175,15 @@ class Heads(nn.Module):
         weights:list[float]|None=None # of each, with the sum 1; None: all alike
     ):
         super().__init__()
-        self.heads,self.dim,self.config = nn.ModuleList(heads),sum(h.dim for h in heads),dict(heads=[h.config for h in heads])
+        self.heads,self.dim,self.config = (nn.ModuleList(heads),sum(h.dim for h in heads),
+                                           dict(heads=[h.config for h in heads]))
         self.register_buffer('weights', torch.tensor(weights or [1/len(heads)]*len(heads)))
 
     def forward(self,
         x:Tensor # features, shape (n,dim_in) or (n,V,dim_in)
     )->Tensor: # embeddings of length 1, shape (n,dim)
-        asked = [(h, w) for h,w in zip(self.heads, self.weights) if not self.training or learns(h)] # while training, only those that learn
+        # while training, only those that learn
+        asked = [(h, w) for h,w in zip(self.heads, self.weights) if not self.training or learns(h)]
         return torch.cat([h(x)*w.sqrt() for h,w in asked], -1)
 
     def fit_inputs(self,

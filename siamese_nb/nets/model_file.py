@@ -36,31 +36,44 @@ def as_json(
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
 # %% ../../nbs/engineering/model_file.ipynb #56021c1d
-def _number(lo, hi): return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and lo <= v <= hi
-def _whole(lo, hi): return lambda v: isinstance(v, int) and not isinstance(v, bool) and lo <= v <= hi
+def _number(lo, hi):
+    return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and lo <= v <= hi
+def _whole(lo, hi):
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and lo <= v <= hi
 def _text(n): return lambda v: isinstance(v, str) and len(v) <= n
 def _list(of, n): return lambda v: isinstance(v, list) and len(v) <= n and all(map(of, v))
 def _none_or(of): return lambda v: v is None or of(v)
 
 def _head(c):
     if isinstance(c, dict) and 'scaled' in c: return _scaled(c)
-    if isinstance(c, dict) and set(c) == {'heads'}: return _list(_head, 64)(c['heads']) and c['heads'] and not any('heads' in o for o in c['heads'])
-    sizes = dict(dim_in=_whole(1, 1e6), dim=_whole(1, 1e6), hidden=_whole(0, 1e6), dropout=_number(0, 1), classes=_whole(0, 1e6))
-    return isinstance(c, dict) and set(c) - {'classes'} == set(sizes) - {'classes'} and all(sizes[k](v) for k,v in c.items())
+    if isinstance(c, dict) and set(c) == {'heads'}:
+        return (_list(_head, 64)(c['heads']) and c['heads']
+                and not any('heads' in o for o in c['heads']))
+    sizes = dict(dim_in=_whole(1, 1e6), dim=_whole(1, 1e6), hidden=_whole(0, 1e6),
+                 dropout=_number(0, 1), classes=_whole(0, 1e6))
+    return (isinstance(c, dict) and set(c) - {'classes'} == set(sizes) - {'classes'}
+            and all(sizes[k](v) for k,v in c.items()))
 
 def _scaled(c):
     sizes = dict(images=_whole(2, 1e6), k=_whole(1, 1e6), unit=_number(1e-9, 1e9))
     inside,power = c['scaled'],c.get('power', 1.)
-    return set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(power) and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict) and 'scaled' not in inside and _head(inside)
+    return (set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(power)
+            and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict)
+            and 'scaled' not in inside and _head(inside))
 
 def _transform(t):
-    return isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size']) and _list(_text(50), 32)(t['views'])
+    return (isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size'])
+            and _list(_text(50), 32)(t['views']))
 
 NEEDED = ('backbone', 'backbone_fingerprint', 'backbone_origin', 'transform', 'head', 'dim')
-FACTS = dict(backbone=_text(200), backbone_fingerprint=_text(200), backbone_origin=lambda v: isinstance(v, bool), head=_head, transform=_transform,
-             pool=lambda v: v in ('mean', 'both'), two_means=lambda v: isinstance(v, bool), dim=_whole(1, 64e6), threshold=_number(0, 1e6),
-             error_rate=_none_or(_number(0, 1)), calibration=_none_or(lambda v: _list(_number(-1e9, 1e9), 2)(v) and len(v) in (0, 2)),
-             classes=_list(_text(10_000), 1_000_000), name=_text(1000), data=_text(10_000), line=_text(1000), metrics=_none_or(lambda v: isinstance(v, dict)))
+FACTS = dict(backbone=_text(200), backbone_fingerprint=_text(200),
+             backbone_origin=lambda v: isinstance(v, bool), head=_head, transform=_transform,
+             pool=lambda v: v in ('mean', 'both'), two_means=lambda v: isinstance(v, bool),
+             dim=_whole(1, 64e6), threshold=_number(0, 1e6),
+             error_rate=_none_or(_number(0, 1)),
+             calibration=_none_or(lambda v: _list(_number(-1e9, 1e9), 2)(v) and len(v) in (0, 2)),
+             classes=_list(_text(10_000), 1_000_000), name=_text(1000), data=_text(10_000),
+             line=_text(1000), metrics=_none_or(lambda v: isinstance(v, dict)))
 
 def check_facts(
     file:str|Path, # for the message
@@ -69,8 +82,12 @@ def check_facts(
     "ValueError, one line, for a fact that no model can have."
     lacks = [k for k in NEEDED if k not in meta]
     odd = [k for k,ok in FACTS.items() if k in meta and not ok(meta[k])]
-    if lacks: raise ValueError(f"{printable(file)} does not say its {lacks[0]}: copy it again, or train anew")
-    if odd: raise ValueError(f"{printable(file)} says {odd[0]}={printable(str(meta[odd[0]])[:60])}, which cannot be: copy it again, or train anew")
+    if lacks:
+        raise ValueError(f"{printable(file)} does not say its {lacks[0]}: copy it again, "
+                         "or train anew")
+    if odd:
+        raise ValueError(f"{printable(file)} says {odd[0]}={printable(str(meta[odd[0]])[:60])}, "
+                         "which cannot be: copy it again, or train anew")
 
 # %% ../../nbs/engineering/model_file.ipynb #d596cf6c
 @torch.no_grad()
@@ -80,7 +97,8 @@ def round_learned(
     "Round what differs from the published weights to numbers that sixteen bits can hold."
     now,rounded = tensor_hashes(bb),set()
     for k,v in bb.state_dict().items():
-        if bb.origin.get(k) == now[k] or not v.is_floating_point() or not v.half().isfinite().all(): continue
+        if bb.origin.get(k) == now[k] or not v.is_floating_point() or not v.half().isfinite().all():
+            continue
         v.copy_(v.half())
         rounded.add(k)
     return rounded
@@ -89,17 +107,19 @@ def round_learned(
 def save_model(
     file:str|Path, # ends in .safetensors
     net:SiameseNet, # trained; its `extras` go along
-    meta:dict|None=None, # anything worth knowing: threshold, classes, metrics, recipe; what JSON can hold
-    half:bool=False # the backbone's learned tensors in sixteen bits; those of `net` are rounded too, so that both stay one
+    meta:dict|None=None, # anything worth knowing, in JSON: threshold, classes, metrics, recipe
+    half:bool=False # the backbone's learned tensors in sixteen bits? `net`'s are rounded, too
 )->Path: # the file
-    "Everything that a later user needs, in one file; backbone tensors that are still as published stay out."
+    "Everything that a later user needs, in one file, without backbone tensors as published."
     bb = net.backbone
     small = round_learned(bb) if half else set()
     now = tensor_hashes(bb)
-    own = {f'head.{k}':v for k,v in net.head.state_dict().items()} | {f'extra.{k}':v for k,v in net.extras.items()}
+    own = ({f'head.{k}':v for k,v in net.head.state_dict().items()}
+           | {f'extra.{k}':v for k,v in net.extras.items()})
     for k,v in bb.state_dict().items():
         if bb.origin.get(k) != now[k]: own[f'backbone.{k}'] = v.half() if k in small else v
-    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb), backbone_origin=bool(bb.origin),
+    facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb),
+                 backbone_origin=bool(bb.origin),
                  pool=bb.pool, transform=net.transform.to_dict(), head=net.head.config,
                  dim=net.head.dim, distance='euclidean', polarity='0 same, 1 different')
     facts = as_json(facts | (meta or {}))
@@ -119,22 +139,28 @@ def read_model(
 )->tuple[dict,dict]: # facts, tensors by name
     "What a model file holds, after checking that it is one of ours and whole."
     cure = 'copy it again, or train anew'
-    if not Path(file).exists(): raise OSError(f"no model file {printable(file)}: check the path, or train one with siamese_run")
+    if not Path(file).exists():
+        raise OSError(f"no model file {printable(file)}: check the path, "
+                      "or train one with siamese_run")
     data = read_bytes(file)
     try: text = read_header(data).get('__metadata__', {})
-    except ValueError as e: raise ValueError(f"{printable(file)} is truncated or no safetensors file: {cure}") from e
+    except ValueError as e:
+        raise ValueError(f"{printable(file)} is truncated or no safetensors file: {cure}") from e
     version = text.get('format_version', '')
     if text.get('format') != 'siamese_nb': raise ValueError(
-        f"{printable(file)} was not written by siamese_nb: give a model.safetensors that siamese_run wrote")
+        f"{printable(file)} was not written by siamese_nb: "
+        "give a model.safetensors that siamese_run wrote")
     if version.isdecimal() and int(version[:9]) > FORMAT: raise ValueError(
-        f"{printable(file)} has format {printable(version[:9])}, newer than {FORMAT}: pip install -U siamese_nb")
+        f"{printable(file)} has format {printable(version[:9])}, newer than {FORMAT}: "
+        "pip install -U siamese_nb")
     if version != '1': tensors,meta = read_sealed(file, 'siamese_nb', FORMAT, cure)
     else:
         try: meta,tensors = _format_1(text),tensors_from(data)
-        except (ValueError, SafetensorError) as e: raise ValueError(f"{printable(file)} has damaged metadata: {cure}") from e
+        except (ValueError, SafetensorError) as e:
+            raise ValueError(f"{printable(file)} has damaged metadata: {cure}") from e
     check_facts(file, meta)
-    if not all(v.isfinite().all() for v in tensors.values() if v.is_floating_point()): raise ValueError(
-        f"{printable(file)} holds weights that are no numbers: {cure}")
+    if not all(v.isfinite().all() for v in tensors.values() if v.is_floating_point()):
+        raise ValueError(f"{printable(file)} holds weights that are no numbers: {cure}")
     return meta,tensors
 
 # %% ../../nbs/engineering/model_file.ipynb #d2aaee8c
@@ -151,19 +177,24 @@ def head_from(
     "The head that a configuration describes."
     if 'scaled' in config:
         head = head_from(config['scaled'])
-        return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'], power=config.get('power', 1.))
+        return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'],
+                      power=config.get('power', 1.))
     if 'heads' in config: return Heads([head_from(c) for c in config['heads']])
-    classes,head = config.get('classes', 0),Head(**{k:v for k,v in config.items() if k != 'classes'})
+    classes,head = (config.get('classes', 0),
+                    Head(**{k:v for k,v in config.items() if k != 'classes'}))
     return NamedHead(head, classes) if classes else head
 
 def _renamed(tensors, config):
     "Tensors of a head of format 1 under today's names"
     several,out = 'heads' in config,{}
     for k,v in tensors.items():
-        i,name = k.split('.', 2)[1:] if several and k.startswith('heads.') and k.count('.') > 1 else ('', k)
-        named = (config['heads'][int(i)] if i.isdecimal() and int(i) < len(config['heads']) else config).get('classes', 0)
+        i,name = (k.split('.', 2)[1:] if several and k.startswith('heads.')
+                  and k.count('.') > 1 else ('', k))
+        named = (config['heads'][int(i)] if i.isdecimal() and int(i) < len(config['heads'])
+                 else config).get('classes', 0)
         if name in ('shift', 'scale'): name = f'standardise.{name}'
-        if named: name = name.replace('names_', 'names.') if name.startswith('names_') else f'head.{name}'
+        if named:
+            name = name.replace('names_', 'names.') if name.startswith('names_') else f'head.{name}'
         out[f'heads.{i}.{name}' if i else name] = v
     return out
 
@@ -172,7 +203,8 @@ LARGEST_BACKBONE = 400_000_000 # parameters of a backbone that is built because 
 
 def _misfits(mine, theirs, whole):
     "Names of tensors that are missing, strange or of another shape"
-    return [k for k in theirs if k not in mine or mine[k].shape != theirs[k].shape] + [k for k in mine if whole and k not in theirs]
+    return ([k for k in theirs if k not in mine or mine[k].shape != theirs[k].shape]
+            + [k for k in mine if whole and k not in theirs])
 
 def check_shapes(
     meta:dict, # facts that `check_facts` has passed
@@ -181,19 +213,22 @@ def check_shapes(
 )->list: # names of what does not fit
     "Does the file hold what it describes? Found out without building anything."
     with torch.device('meta'):
-        bb,wanted = make_backbone(meta['backbone'], pretrained=False, pool=meta['pool']),head_from(meta['head'])
+        bb,wanted = (make_backbone(meta['backbone'], pretrained=False, pool=meta['pool']),
+                     head_from(meta['head']))
     head_only = meta['head'].get('scaled', meta['head'])
     heads = head_only.get('heads', [head_only])
-    odd = _misfits(wanted.state_dict(), head, True) + _misfits(bb.state_dict(), learned, not meta['backbone_origin'])
-    if sum(p.numel() for p in bb.parameters()) > LARGEST_BACKBONE: odd.append(f"{meta['backbone']}, which is larger than any file may ask for")
+    odd = (_misfits(wanted.state_dict(), head, True)
+           + _misfits(bb.state_dict(), learned, not meta['backbone_origin']))
+    if sum(p.numel() for p in bb.parameters()) > LARGEST_BACKBONE:
+        odd.append(f"{meta['backbone']}, which is larger than any file may ask for")
     if wanted.dim != meta['dim']: odd.append('dim')
     return odd + ['dim_in' for h in heads if h['dim_in'] not in (bb.dim, bb.plain)]
 
 # %% ../../nbs/engineering/model_file.ipynb #c7eb5b28
 def load_model(
     file:str|Path, # a model.safetensors
-    weights_file:str|Path|None=None, # the backbone's ImageNet weights on disk, where they cannot be downloaded
-    download:bool=False # may the backbone's ImageNet weights be fetched, if they are not on this machine?
+    weights_file:str|Path|None=None, # the backbone's ImageNet weights, where there is no download
+    download:bool=False # may the backbone's ImageNet weights be fetched, if they are not here?
 )->tuple[SiameseNet,dict]: # the network, in evaluation mode, and its facts
     "Restore what `save_model` wrote; no code in it is run, and nothing is built that does not fit."
     meta,tensors = read_model(file)
@@ -204,16 +239,20 @@ def load_model(
     try:
         odd = check_shapes(meta, state, learned)
         if odd: raise RuntimeError(odd[0])
-        bb = make_backbone(meta['backbone'], weights_file, meta['backbone_origin'], meta['pool'], download)
+        bb = make_backbone(meta['backbone'], weights_file, meta['backbone_origin'],
+                           meta['pool'], download)
         head,transform = head_from(meta['head']),Transform.from_dict(meta['transform'])
         for m in head.modules():
             if isinstance(m, NamedHead): m.name_with(bb.classifier)
         head.load_state_dict(state)
         bb.load_state_dict(learned, strict=False)
     except (RuntimeError, KeyError, TypeError, AttributeError) as e: raise ValueError(
-        f"{printable(file)} does not fit its own description ({printable(str(e).splitlines()[0][:80]) if str(e) else type(e).__name__}): train anew") from e
+        f"{printable(file)} does not fit its own description "
+        f"({printable(str(e).splitlines()[0][:80]) if str(e) else type(e).__name__}): "
+        "train anew") from e
     if fingerprint(bb) != meta['backbone_fingerprint']: raise ValueError(
-        f"{printable(file)} was trained on other weights of {meta['backbone']}: give the same ones with --backbone-weights FILE")
+        f"{printable(file)} was trained on other weights of {meta['backbone']}: "
+        "give the same ones with --backbone-weights FILE")
     net = SiameseNet(bb, head, transform).eval()
     net.extras = part('extra.')
     return net,meta

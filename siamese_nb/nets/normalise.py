@@ -33,7 +33,8 @@ def usual(
     itself = torch.eye(len(cohort), dtype=torch.bool, device=cohort.device)
     may = ~itself
     if owner is not None:
-        code = torch.from_numpy(np.unique(np.asarray(owner), return_inverse=True)[1]).to(cohort.device)
+        code = torch.from_numpy(np.unique(np.asarray(owner), return_inverse=True)[1]).to(
+            cohort.device)
         if (code!=code[0]).any(): may = code[:,None]!=code
     return float(scales(cohort, cohort, min(k, int(may.sum(1).min())), may).mean())
 
@@ -59,13 +60,16 @@ class Scaled(nn.Module):
         power:float=POWER # how much of the scale counts
     ):
         super().__init__()
-        if len(cohort)<2: raise ValueError(f'{len(cohort)} image in the cohort: normalising needs 2')
+        if len(cohort)<2:
+            raise ValueError(f'{len(cohort)} image in the cohort: normalising needs 2')
         self.head,self.k,self.dim = head,min(k, len(cohort)-1),head.dim
         self.register_buffer('cohort', cohort.detach().float().clone())
-        self.config = dict(scaled=head.config, images=len(cohort), k=self.k, unit=unit or usual(self.cohort, self.k, owner), power=power)
+        self.config = dict(scaled=head.config, images=len(cohort), k=self.k,
+                           unit=unit or usual(self.cohort, self.k, owner), power=power)
 
     def forward(self,
         x:Tensor # features, as the head reads them
     )->Tensor: # embeddings, (n, dim)
         e = self.head(x)
-        return scaled_by(e, self.cohort.to(e.dtype), self.k, self.config['unit'], self.config['power'])
+        return scaled_by(e, self.cohort.to(e.dtype), self.k, self.config['unit'],
+                         self.config['power'])

@@ -20,12 +20,14 @@ def to_onnx(
     "A network as a graph."
     out,x = io.BytesIO(),torch.zeros(2, 3, size, size)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter('ignore') # this exporter is the old one: the new one needs one more package
-        torch.onnx.export(net, (x,), out, input_names=['x'], output_names=['f'], dynamo=False, dynamic_axes={'x':{0:'n'}, 'f':{0:'n'}})
+        # this exporter is the old one: the new one needs one more package
+        warnings.simplefilter('ignore')
+        torch.onnx.export(net, (x,), out, input_names=['x'], output_names=['f'], dynamo=False,
+                          dynamic_axes={'x':{0:'n'}, 'f':{0:'n'}})
     return out.getvalue()
 
 class OnnxNet(nn.Module):
-    "A network that ONNX Runtime computes, in float32 and in one thread: whoever calls it has threads of their own."
+    "A network that ONNX Runtime computes, in float32 and one thread: its caller has threads."
     def __init__(self,
         graph:bytes # from `to_onnx`
     ):
@@ -56,9 +58,12 @@ def faster(
     why = 'PyTorch' if cpu else f'PyTorch on {device}'
     if cpu and many:
         try: net,why = _checked(OnnxNet(to_onnx(net, backbone.size)), net, backbone.size)
-        except Exception as e: why = f'PyTorch, because ONNX Runtime cannot ({str(e).splitlines()[0][:100] if str(e) else type(e).__name__})'
+        except Exception as e:
+            why = ('PyTorch, because ONNX Runtime cannot '
+                   f'({str(e).splitlines()[0][:100] if str(e) else type(e).__name__})')
     stats = [t.flatten().tolist() for t in (backbone.mean, backbone.std)]
-    fast = freeze(Backbone(net, backbone.name, backbone.dim, backbone.size, *stats, plain=backbone.plain))
+    fast = freeze(Backbone(net, backbone.name, backbone.dim, backbone.size, *stats,
+                           plain=backbone.plain))
     fast.why = why
     return fast.to(device).to(memory_format=torch.channels_last)
 
@@ -66,5 +71,6 @@ def _checked(fast, net, size):
     "The faster one, if it gives the same features of three noisy pictures"
     x = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(): a,b = fast(x),net(x)
-    if a.shape == b.shape and torch.nn.functional.cosine_similarity(a, b).min() > 1 - 1e-5: return fast,'ONNX Runtime'
+    if a.shape == b.shape and torch.nn.functional.cosine_similarity(a, b).min() > 1 - 1e-5:
+        return fast,'ONNX Runtime'
     return net,'PyTorch, because ONNX Runtime computes something else'

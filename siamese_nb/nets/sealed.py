@@ -33,7 +33,7 @@ def seal(
 
 # %% ../../nbs/engineering/sealed.ipynb #0b973f11
 def _in_order(data:bytes)->tuple[bytes, memoryview]:
-    "Header and numbers of a safetensors file, its facts by name: the same content makes the same bytes"
+    "Header and numbers of a safetensors file, facts by name: the same content, the same bytes"
     n = int.from_bytes(data[:8], 'little')
     table = json.loads(data[8:8 + n])
     table['__metadata__'] = dict(sorted(table['__metadata__'].items()))
@@ -48,21 +48,24 @@ def save_sealed(
     kind:str, # what the file is, such as 'siamese_nb'
     version:int=1 # of that kind
 )->Path: # the file
-    "Write tensors and facts whole, with a checksum, or not at all; OSError, one line, where the disk refuses."
+    "Write tensors and facts whole, with a checksum, or not at all; OSError where the disk refuses."
     try: text = json.dumps(facts, allow_nan=False)
-    except (TypeError, ValueError) as e: raise ValueError(f'{printable(file)} cannot be written: {e}') from e
+    except (TypeError, ValueError) as e:
+        raise ValueError(f'{printable(file)} cannot be written: {e}') from e
     meta = dict(format=kind, format_version=str(version), facts=text, digest=_ZEROS.decode())
     data = tensors_to_bytes({k:v.detach().cpu().contiguous() for k,v in tensors.items()}, meta)
     head,body = _in_order(data)
     h = blake2b(head, digest_size=32)
     h.update(body)
-    head = head.replace(b'"digest":"' + _ZEROS + b'"', b'"digest":"' + h.hexdigest().encode() + b'"', 1)
+    head = head.replace(b'"digest":"' + _ZEROS + b'"',
+                        b'"digest":"' + h.hexdigest().encode() + b'"', 1)
     try:
         with atomic_write(file) as tmp, open(tmp, 'wb') as f:
             for part in (head, body): f.write(part)
     except OSError as e:
         why = e.strerror or str(e)
-        raise OSError(f'cannot write {printable(file)} ({why}): make room there, or choose another folder') from e
+        raise OSError(f'cannot write {printable(file)} ({why}): make room there, '
+                      'or choose another folder') from e
     return Path(file)
 
 # %% ../../nbs/engineering/sealed.ipynb #73986eea
@@ -71,7 +74,7 @@ def _no_constant(name): raise ValueError(f'{name} is no number')
 def read_json(
     text:str # from a file
 ): # what it says
-    "JSON without NaN, infinities, or more nesting than Python can follow; ValueError for anything else."
+    "JSON without NaN, infinities, or nesting too deep for Python; ValueError for anything else."
     try: value = json.loads(text, parse_constant=_no_constant)
     except RecursionError: raise ValueError('too deeply nested') from None
     _finite(value)
@@ -90,7 +93,8 @@ def read_header(
     if len(data) < 8 or n > len(data) - 8: raise ValueError('truncated')
     head = read_json(data[8:8 + n].decode())
     text = head.get('__metadata__', {}) if isinstance(head, dict) else None
-    if not isinstance(text, dict) or not all(isinstance(v, str) for v in text.values()): raise ValueError('no table of contents')
+    if not isinstance(text, dict) or not all(isinstance(v, str) for v in text.values()):
+        raise ValueError('no table of contents')
     return head
 
 # %% ../../nbs/engineering/sealed.ipynb #e7df86ca
@@ -104,11 +108,14 @@ def read_sealed(
     "Tensors and facts, when every bit is as it was written; else ValueError, one line."
     data = read_bytes(file, largest)
     try: text = read_header(data).get('__metadata__', {})
-    except ValueError as e: raise ValueError(f'{printable(file)} is truncated or no safetensors file: {cure}') from e
+    except ValueError as e:
+        raise ValueError(f'{printable(file)} is truncated or no safetensors file: {cure}') from e
     if text.get('format') != kind or text.get('format_version') != str(version): raise ValueError(
         f"{printable(file)} is no {kind} file of version {version}: {cure}")
     try: whole = seal(data, text.get('digest', '').encode()) == text['digest'].encode()
     except (ValueError, KeyError): whole = False
-    if not whole: raise ValueError(f'{printable(file)} is damaged, its checksum does not fit: {cure}')
+    if not whole:
+        raise ValueError(f'{printable(file)} is damaged, its checksum does not fit: {cure}')
     try: return tensors_from(data),read_json(text['facts'])
-    except (SafetensorError, ValueError, KeyError) as e: raise ValueError(f'{printable(file)} does not hold what it says: {cure}') from e
+    except (SafetensorError, ValueError, KeyError) as e:
+        raise ValueError(f'{printable(file)} does not hold what it says: {cure}') from e

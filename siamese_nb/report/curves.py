@@ -14,7 +14,8 @@ def curve_table(
     history # rows of history.csv: a `History`, a list of dicts or a DataFrame
 )->tuple: # a DataFrame, the row that was kept, was it kept for being the last?
     "The history, and which of its epochs is the model."
-    h = history.table() if hasattr(history, 'table') else pd.DataFrame(history).reset_index(drop=True)
+    h = (history.table() if hasattr(history, 'table')
+         else pd.DataFrame(history).reset_index(drop=True))
     if 'kept' in h and h.kept.any(): k = int(h.kept.argmax())
     elif hasattr(history, 'best'): k = history.best
     else: k = int((h.valid_auc if 'valid_auc' in h else h.valid_accuracy).argmax())
@@ -24,30 +25,44 @@ def curve_table(
 def curve_facts(
     h:pd.DataFrame, # a row per epoch
     k:int, # the row that was kept
-    collapse:float|None=None # the loss of a network that answers always the same; None: the loss of the first epoch
-)->dict: # kept: its row; epochs: of training; auc, accuracy: the best; low: lowest training loss, as a share; gap, rise, drop
+    # the loss of a network that answers always the same; None: the loss of the first epoch
+    collapse:float|None=None
+)->dict: # kept: its row; epochs; auc, accuracy: the best; low: lowest loss (share); gap, rise, drop
     "What the rules look at."
     last, kept, top = h.iloc[-1], h.iloc[k], h.valid_accuracy.max()
     start = h.train_loss.iloc[0] if collapse is None else collapse
-    return dict(kept=kept, epochs=int(h.epoch.max()), accuracy=top, auc=h.valid_auc.max(), low=h.train_loss.min()/max(start, 1e-12),
+    return dict(kept=kept, epochs=int(h.epoch.max()), accuracy=top,
+                auc=h.valid_auc.max(), low=h.train_loss.min()/max(start, 1e-12),
                 gap=kept.train_accuracy - kept.valid_accuracy, drop=top - last.valid_accuracy,
                 rise=last.valid_loss/max(h.valid_loss.min(), 1e-12) - 1)
 
 # %% ../../nbs/engineering/curves.ipynb #2d51009d
 READINGS = {
-    'computed': 'Nothing was trained step by step: the embedding was computed from the training images at once. What that is worth stands above, beside the backbone alone.',
-    'collapsed': 'The network gives nearly every pair the same distance. Look at the labels first (0 is same, 1 is different), then at whether each class has several images; then at the number of epochs, and whether the backbone is a pretrained one.',
-    'weak': 'The loss fell, but little of that reached the validation pairs: look at the labels and at the backbone.',
-    'over-fitted': 'The network knows its training images better than new ones: more images, stronger augmentation, or fewer epochs would help.',
-    'untouched': 'The distances are good, but this training is not what made them so: they come from the backbone, or from what was computed.',
-    'overconfident': 'The order of the distances held, while the pairs that are wrong became more wrong: fewer epochs would serve as well, and P(same) of a rare pair may be too sure.',
+    'computed': 'Nothing was trained step by step: the embedding was computed from the '
+    'training images at once. What that is worth stands above, beside the backbone alone.',
+    'collapsed': 'The network gives nearly every pair the same distance. Look at the labels '
+    'first (0 is same, 1 is different), then at whether each class has several images; '
+    'then at the number of epochs, and whether the backbone is a pretrained one.',
+    'weak': 'The loss fell, but little of that reached the validation pairs: '
+    'look at the labels and at the backbone.',
+    'over-fitted': 'The network knows its training images better than new ones: '
+    'more images, stronger augmentation, or fewer epochs would help.',
+    'untouched': 'The distances are good, but this training is not what made them so: '
+    'they come from the backbone, or from what was computed.',
+    'overconfident': 'The order of the distances held, while the pairs that are wrong became '
+    'more wrong: fewer epochs would serve as well, and P(same) of a rare pair may be too sure.',
     'healthy': 'The network learned what carries over to images that it was not trained on.'}
 RULES = ('computed: one state and no epoch of training',
-         'collapsed: best validation AUC below .80, and the training loss never below 80 % of where it started',
+         'collapsed: best validation AUC below .80, '
+         'and the training loss never below 80 % of where it started',
          'weak: best validation AUC below .80, although the training loss fell further',
-         'over-fitted: training accuracy more than 5 points above validation in the kept epoch; or a validation loss that ends more than 20 % above its lowest while validation accuracy ends more than 1 point below its best',
-         'untouched: the training loss never fell below what a constant answer costs, or the state before training was kept',
-         'overconfident: a validation loss that ends more than 20 % above its lowest while accuracy holds',
+         'over-fitted: training accuracy more than 5 points above validation in the kept epoch; '
+         'or a validation loss that ends more than 20 % above its lowest '
+         'while validation accuracy ends more than 1 point below its best',
+         'untouched: the training loss never fell below what a constant answer costs, '
+         'or the state before training was kept',
+         'overconfident: a validation loss that ends more than 20 % above its lowest '
+         'while accuracy holds',
          'healthy: none of these')
 
 # %% ../../nbs/engineering/curves.ipynb #bad703b2
@@ -71,23 +86,32 @@ def curve_words(
 )->list: # sentences
     "What the curves did, whatever the verdict."
     k, apart = f['kept'], f'{abs(f["gap"])*100:.1f} points {"above" if f["gap"] >= 0 else "below"}'
-    if f['epochs']==0: return [f'On validation pairs, which it was not computed from: AUC {k.valid_auc:.4f}, accuracy {percent(k.valid_accuracy)}. '
-                               f'On training pairs, which it was computed from, accuracy was {apart} that.']
+    if f['epochs']==0:
+        return [f'On validation pairs, which it was not computed from: AUC {k.valid_auc:.4f}, '
+                f'accuracy {percent(k.valid_accuracy)}. On training pairs, '
+                f'which it was computed from, accuracy was {apart} that.']
     start = 'its first value' if collapse is None else 'what a constant answer costs'
-    kept = 'is the model: this recipe keeps the last, when the learning rate has come down to nothing' if by_last else 'is the model: it was the best on validation pairs'
-    fell = f'The training loss fell to {percent(f["low"], 0)} of {start}' if f['low'] < 1 else f'The training loss never fell below {start}'
-    said = [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} {kept} (validation AUC {k.valid_auc:.4f}, accuracy {percent(k.valid_accuracy)}).',
+    kept = ('is the model: this recipe keeps the last, when the learning rate has come down to '
+            'nothing' if by_last else 'is the model: it was the best on validation pairs')
+    fell = (f'The training loss fell to {percent(f["low"], 0)} of {start}' if f['low'] < 1
+            else f'The training loss never fell below {start}')
+    said = [f'Epoch {k.epoch:.0f} of {epochs[-1]:.0f} {kept} (validation AUC {k.valid_auc:.4f}, '
+            f'accuracy {percent(k.valid_accuracy)}).',
             f'{fell}; the best validation accuracy was {percent(f["accuracy"])}.',
             f'In the kept epoch, accuracy on training pairs was {apart} validation.']
-    if f['rise'] > .2: said.append(f'After its lowest point the validation loss rose by {percent(f["rise"], 0)}, and validation accuracy ended {f["drop"]*100:.1f} points below its best.')
+    if f['rise'] > .2:
+        said.append(f'After its lowest point the validation loss rose by {percent(f["rise"], 0)}, '
+                    f'and validation accuracy ended {f["drop"]*100:.1f} points below its best.')
     if k.epoch==0: said.append('No epoch of training did better than the state before it.')
-    elif k.epoch==epochs[-1] and len(epochs) > 1 and not by_last and judge(f, collapse)=='healthy': said.append('The last epoch was the best: more epochs may still help.')
+    elif k.epoch==epochs[-1] and len(epochs) > 1 and not by_last and judge(f, collapse)=='healthy':
+        said.append('The last epoch was the best: more epochs may still help.')
     return said
 
 # %% ../../nbs/engineering/curves.ipynb #96bd66b5
 def read_curves(
     history, # rows of history.csv: a `History`, a list of dicts or a DataFrame
-    collapse:float|None=None # the loss of a network that answers always the same; None: the loss of the first epoch
+    # the loss of a network that answers always the same; None: the loss of the first epoch
+    collapse:float|None=None
 )->tuple: # a key of READINGS, and the sentences that say why
     "Judge the curves of a training by fixed rules."
     h, k, by_last = curve_table(history)

@@ -54,7 +54,7 @@ def plot_retrieval(
     items, # table of the images
     e, # their embeddings, (n, dim)
     n:int=6, # queries
-    framed:bool=True, # blue for the query's class, vermilion for any other? Not where classes do not say what is same
+    framed:bool=True, # blue for the query's class, vermilion for others? Not without classes
     seed:int=42 # of the draw
 ):
     "Strips: a query on the left, its five nearest images after it."
@@ -64,25 +64,30 @@ def plot_retrieval(
         for i,d in zip([q, *near], [None, *pair_distances(e, [q]*len(near), near)]):
             x = read_image(items, i, 96)
             imgs.append(pad(x, min(96, max(x.shape[1:]))).permute(1, 2, 0).numpy())
-            titles.append(f'query: {_short(items.labels[i], 11)}' if d is None else f'{_short(items.labels[i], 12)} {d:.2f}')
-            colors.append(GREY if d is None or not framed else SAME if items.labels[i]==items.labels[q] else DIFFERENT)
+            titles.append(f'query: {_short(items.labels[i], 11)}' if d is None
+                          else f'{_short(items.labels[i], 12)} {d:.2f}')
+            colors.append(GREY if d is None or not framed else SAME
+                          if items.labels[i]==items.labels[q] else DIFFERENT)
     if not imgs: return plot_note('No two images of one class to search for.')
     return show_images(imgs, titles, ncols=min(6, len(items)), size=1.35, colors=colors)
 
-def _short(text, n): return (text if len(text:=printable(str(text)))<=n else text[:n-1] + '…') # `show_images` takes care of the rest
+# `show_images` takes care of the rest
+def _short(text, n): return (text if len(text:=printable(str(text)))<=n else text[:n-1] + '…')
 
 # %% ../../nbs/engineering/figures.ipynb #44d674e5
 def class_distances(
     e, # embeddings, (n, dim)
     labels, # class of every image
     chunk:int=1024 # rows at a time: bounds the memory
-)->tuple: # class names (c,), mean distances (c, c); on the diagonal within the class, an image and itself left out
+)->tuple: # class names (c,), mean distances (c, c), without those of an image to itself
     "Mean distance between the images of every two classes."
     e = torch.as_tensor(e).float().cpu()
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     count, total = np.bincount(y), np.zeros((len(names), len(names)))
     member = torch.nn.functional.one_hot(torch.as_tensor(y)).float()
-    for o,w in zip(e.split(chunk), member.split(chunk)): total += (w.T @ torch.cdist(o, e, compute_mode='donot_use_mm_for_euclid_dist') @ member).numpy()
+    for o,w in zip(e.split(chunk), member.split(chunk)):
+        total += (w.T @ torch.cdist(o, e,
+                                    compute_mode='donot_use_mm_for_euclid_dist') @ member).numpy()
     n = np.outer(count, count) - np.diag(count)
     return names, np.divide(total, n, out=np.zeros_like(total), where=n>0)
 
@@ -100,9 +105,11 @@ def crowded(
     count = np.bincount(y)
     rows = np.sort(order[np.arange(len(y)) - np.repeat(np.cumsum(count) - count, count) < images])
     if len(count) <= classes: return rows
-    means = torch.zeros(len(count), e.shape[1]).index_add_(0, torch.as_tensor(y), e)/torch.as_tensor(count)[:,None]
+    means = torch.zeros(len(count), e.shape[1]).index_add_(0, torch.as_tensor(y),
+                                                           e)/torch.as_tensor(count)[:,None]
     near = neighbours(means, np.arange(len(count)), 1)[:,0]
-    return rows[np.isin(y[rows], np.argsort((means - means[near]).norm(dim=1).numpy(), kind='stable')[:classes])]
+    return rows[np.isin(y[rows], np.argsort((means - means[near]).norm(dim=1).numpy(),
+                                            kind='stable')[:classes])]
 
 # %% ../../nbs/engineering/figures.ipynb #d720eea1
 def nearest_classes(
@@ -124,7 +131,8 @@ def plot_class_distances(
     names, d = class_distances(torch.as_tensor(e)[rows], np.asarray(labels)[rows])
     keep = nearest_classes(d, n)
     d = d[np.ix_(keep, keep)]
-    order = leaves_list(linkage(squareform(d*(1 - np.eye(len(d))), checks=False), 'average', optimal_ordering=True))
+    order = leaves_list(linkage(squareform(d*(1 - np.eye(len(d))), checks=False), 'average',
+                                optimal_ordering=True))
     names, side = [short_name(names[keep[i]]) for i in order], max(4.5, .2*len(d) + 2)
     fig, ax = plt.subplots(figsize=(side, side + .5), layout='constrained')
     shown = ax.imshow(d[np.ix_(order, order)], cmap='mako')
@@ -132,7 +140,8 @@ def plot_class_distances(
     ax.set_yticks(range(len(d)), names, fontsize=9)
     ax.set(xlabel='class', ylabel='class')
     ax.grid(False)
-    fig.colorbar(shown, location='top', shrink=.7, aspect=40, label='mean distance') # above: it meets no name
+    # above: it meets no name
+    fig.colorbar(shown, location='top', shrink=.7, aspect=40, label='mean distance')
     plt.close(fig)
     return fig
 
@@ -166,7 +175,8 @@ def plot_test_pairs(
     "Some test pairs with distance and verdict."
     if not len(rows): return plot_note('There is no such pair.')
     p = trained.pairs['test']
-    return show_pairs(items, p.a[rows], p.b[rows], p.y[rows], p.d[rows], trained.threshold, len(rows))
+    return show_pairs(items, p.a[rows], p.b[rows], p.y[rows], p.d[rows],
+                      trained.threshold, len(rows))
 
 # %% ../../nbs/engineering/figures.ipynb #8d3cab8c
 def pair_figures(
@@ -177,12 +187,16 @@ def pair_figures(
     "Name and figure, one after the other, of what the fixed pairs say."
     both, test = {'frozen': frozen, 'trained': trained}, trained.pairs['test']
     for part in trained.pairs:
-        yield f'confusion_{part}', plot_confusion({k: pair_scores(v.pairs[part].d, v.pairs[part].y, v.threshold)['confusion'] for k,v in both.items()})
+        yield f'confusion_{part}', plot_confusion(
+            {k: pair_scores(v.pairs[part].d, v.pairs[part].y, v.threshold)['confusion']
+             for k,v in both.items()})
     yield 'roc', plot_roc({k: (v.pairs['test'].d, test.y) for k,v in both.items()})
-    yield 'distances', plot_distances({k: (v.pairs['test'].d, test.y, v.threshold) for k,v in both.items()})
+    yield 'distances', plot_distances({k: (v.pairs['test'].d, test.y, v.threshold)
+                                       for k,v in both.items()})
     yield 'same_pairs', plot_test_pairs(items, trained, pick_pairs(test.y, 0))
     yield 'different_pairs', plot_test_pairs(items, trained, pick_pairs(test.y, 1))
-    yield 'hardest', plot_test_pairs(items, trained, np.concatenate(hardest(test.d, test.y, trained.threshold)))
+    yield 'hardest', plot_test_pairs(items, trained,
+                                     np.concatenate(hardest(test.d, test.y, trained.threshold)))
 
 # %% ../../nbs/engineering/figures.ipynb #fd76af87
 def run_figures(
@@ -196,7 +210,8 @@ def run_figures(
     if history: yield from plot_history(history).items()
     yield from pair_figures(items, trained, frozen)
     test = np.flatnonzero(np.asarray(split)=='test')
-    asked, after, before = items.take(test), torch.as_tensor(trained.e)[test], torch.as_tensor(frozen.e)[test]
+    asked, after, before = (items.take(test), torch.as_tensor(trained.e)[test],
+                            torch.as_tensor(frozen.e)[test])
     yield 'embedding', plot_embedding({'frozen': before, 'trained': after}, asked.labels)
     yield 'retrieval', plot_retrieval(asked, after, framed=trained.retrieval['map@r'] is not None)
     if len(asked.classes) > 2: yield 'classes', plot_class_distances(after, asked.labels)
@@ -208,7 +223,8 @@ def legible(
 ): # the same
     "Enlarge the letters of legends."
     for ax in fig.axes:
-        for text in ax.get_legend().get_texts() if ax.get_legend() else (): text.set_fontsize(max(size, text.get_fontsize()))
+        for text in ax.get_legend().get_texts() if ax.get_legend() else ():
+            text.set_fontsize(max(size, text.get_fontsize()))
     return fig
 
 def save_graphs(
@@ -219,11 +235,15 @@ def save_graphs(
 )->list: # the files
     "Draw and write every picture of a run."
     files = []
-    plt.close(plt.figure()) # a notebook's backend that first wakes up inside rc_context would show no later figure
+    # a notebook's backend that first wakes up inside rc_context would show no later figure
+    plt.close(plt.figure())
     with plt.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='Glyph') # class names in scripts that the font lacks
+        # class names in scripts that the font lacks
+        warnings.filterwarnings('ignore', message='Glyph')
         use_style()
         for name,fig in bar(run_figures(*args, **kwargs), 'draw', 'picture'):
             files.append(Path(folder)/f'{name}.png')
-            with atomic_write(files[-1]) as tmp: legible(fig).savefig(tmp, format='png', dpi=100, facecolor='white', bbox_inches='tight', metadata={'Run': run} if run else None)
+            with atomic_write(files[-1]) as tmp:
+                legible(fig).savefig(tmp, format='png', dpi=100, facecolor='white',
+                                     bbox_inches='tight', metadata={'Run': run} if run else None)
     return files

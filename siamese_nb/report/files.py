@@ -38,24 +38,31 @@ def check_room(
     try: os.lstat(folder)
     except (FileNotFoundError, NotADirectoryError): pass
     except (OSError, ValueError) as e: # too long a name, a NUL in it
-        raise OSError(f'cannot write to {quoted(str(folder))} ({(getattr(e, "strerror", None) or str(e)).lower()}): {cure}') from None
+        raise OSError(f'cannot write to {quoted(str(folder))} '
+                      f'({(getattr(e, "strerror", None) or str(e)).lower()}): {cure}') from None
     there = next(o for o in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(o))
-    if not there.is_dir(): raise OSError(f'cannot write to {printable(there)}, which is no folder: {cure}')
+    if not there.is_dir():
+        raise OSError(f'cannot write to {printable(there)}, which is no folder: {cure}')
     try:
         with tempfile.TemporaryFile(dir=there) as f: f.write(b'x')
-    except OSError as e: raise OSError(f'cannot write to {printable(there)} ({(e.strerror or "no").lower()}): {cure}') from None
+    except OSError as e:
+        raise OSError(f'cannot write to {printable(there)} ({(e.strerror or "no").lower()}): '
+                      f'{cure}') from None
     if (free := shutil.disk_usage(there).free) < need: raise OSError(
-        f'{free/1e6:.0f} MB free at {printable(there)}, a run needs about {need/1e6:.0f}: free some, or {cure}')
+        f'{free/1e6:.0f} MB free at {printable(there)}, a run needs about {need/1e6:.0f}: '
+        f'free some, or {cure}')
 
 def check_apart(
     files:RunFiles, # where a run writes
     items # table of images, perhaps in a folder
 ):
-    "ValueError, one line, if the run's pictures would lie among the images, where the next run took them for a class."
+    "ValueError, one line, if the run's pictures would lie among the images, as another class."
     root = getattr(items, 'root', None)
     if root is None or not Path(root).is_dir(): return
     inside = Path(root).resolve() in (out := files.out.resolve(), *out.parents)
-    if inside: raise ValueError(f'{printable(files.out)} lies among the images of {printable(root)}: give a folder outside as --out')
+    if inside:
+        raise ValueError(f'{printable(files.out)} lies among the images of {printable(root)}: '
+                         'give a folder outside as --out')
 
 @contextmanager
 def full_disk_named(
@@ -66,7 +73,8 @@ def full_disk_named(
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
         where = f'{printable(e.filename)}: ' if e.filename else ''
-        raise OSError(f'{where}no space left (writing to {printable(out)}): free some, then the same command with --resume goes on') from None
+        raise OSError(f'{where}no space left (writing to {printable(out)}): free some, '
+                      'then the same command with --resume goes on') from None
 
 # %% ../../nbs/engineering/files.ipynb #cd999b71
 def _hold(fd):
@@ -80,7 +88,8 @@ def _hold(fd):
             fcntl.flock(fd, fcntl.LOCK_EX|fcntl.LOCK_NB)
     except OSError as e:
         if e.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK): return False
-        if e.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL): raise # a disk that knows no locks goes without
+        # a disk that knows no locks goes without
+        if e.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL): raise
     return True
 
 def _same(fd, file):
@@ -93,7 +102,8 @@ def only_run(
     files:RunFiles # of the run
 ): # a context
     "Hold a run's folders; ValueError where another run has them."
-    made = [o for o in (files.weights, files.graphs, *files.weights.parents[:2], *files.graphs.parents[:1]) if not o.exists()]
+    made = [o for o in (files.weights, files.graphs, *files.weights.parents[:2],
+                        *files.graphs.parents[:1]) if not o.exists()]
     lock = files.weights/'.lock'
     files.weights.mkdir(parents=True, exist_ok=True)
     while True:
@@ -101,7 +111,9 @@ def only_run(
         held = _hold(fd)
         if held and _same(fd, lock): break
         os.close(fd)
-        if not held: raise ValueError(f'another run is at work in {printable(files.weights)}: wait until it has ended, or give another --name')
+        if not held:
+            raise ValueError(f'another run is at work in {printable(files.weights)}: '
+                             'wait until it has ended, or give another --name')
     try: yield files
     finally:
         lock.unlink(missing_ok=True)
@@ -143,8 +155,10 @@ def check_owner(
         if isinstance(theirs, dict): other = all(theirs.get(k)!=v for k,v in mine.items())
         elif 'data' in about: other = about['data']!=data # from before there were identities
         else: continue
-        if other: raise ValueError(f'{printable(files.weights)} holds a run on other data of that name ({printable(about.get("data"))}): '
-                                   'give another --name, or remove that folder and the one in graphs')
+        if other:
+            raise ValueError(f'{printable(files.weights)} holds a run on other data of that '
+                             f'name ({printable(about.get("data"))}): give another --name, '
+                             'or remove that folder and the one in graphs')
         return
 
 # %% ../../nbs/engineering/files.ipynb #a33ac1fd
@@ -164,13 +178,15 @@ def begin(
     shutil.rmtree(files.drawn, ignore_errors=True)
     for o in (files.work, files.drawn): o.mkdir(parents=True, exist_ok=True)
     with atomic_write(files.work/BEGUN) as tmp: Path(tmp).write_text(json.dumps(about))
-    return ['an interrupted training of this name is begun anew: --resume would have gone on with it'] if left and not resume else []
+    return ['an interrupted training of this name is begun anew: '
+            '--resume would have gone on with it'] if left and not resume else []
 
 # %% ../../nbs/engineering/files.ipynb #1e2eca5b
 def _listed(work, place):
     "path beside out -> path in the working folder"
     there = sorted(work.iterdir()) if work.is_dir() else []
-    return {f'{place.parent.name}/{place.name}/{o.name}': o for o in there if o.is_file() and o.name[0]!='.' and o.name not in (BEGUN, MANIFEST)}
+    return {f'{place.parent.name}/{place.name}/{o.name}': o for o in there
+            if o.is_file() and o.name[0]!='.' and o.name not in (BEGUN, MANIFEST)}
 
 def publish(
     files:RunFiles, # whose working folders hold everything
@@ -178,8 +194,10 @@ def publish(
 ):
     "Move a finished run into place."
     (files.work/BEGUN).unlink(missing_ok=True)
-    found = {k: content_hash(o) for work,place in files.places for k,o in _listed(work, place).items()}
-    with atomic_write(files.work/MANIFEST) as tmp: Path(tmp).write_text(json.dumps(about | dict(files=found), indent=1)+'\n')
+    found = {k: content_hash(o) for work,place in files.places
+             for k,o in _listed(work, place).items()}
+    with atomic_write(files.work/MANIFEST) as tmp:
+        Path(tmp).write_text(json.dumps(about | dict(files=found), indent=1)+'\n')
     finish(files)
 
 def finish(
@@ -188,8 +206,10 @@ def finish(
     "Move what a finished run has left in its working folders, the list of its files last."
     new = _facts(files.work/MANIFEST).get('files')
     if new is None: return False
-    for k in set(_facts(files.weights/MANIFEST).get('files', ())) - set(new): # a picture that the last run had and this one has not
-        if k.startswith((f'weights/{files.name}/', f'graphs/{files.name}/')) and k.count('/')==2: (files.out/k).unlink(missing_ok=True)
+    # a picture that the last run had and this one has not
+    for k in set(_facts(files.weights/MANIFEST).get('files', ())) - set(new):
+        if k.startswith((f'weights/{files.name}/', f'graphs/{files.name}/')) and k.count('/')==2:
+            (files.out/k).unlink(missing_ok=True)
     for work,place in files.places:
         for k,o in _listed(work, place).items():
             if k in new: os.replace(o, place/o.name)
@@ -205,4 +225,5 @@ def odd_files(
     def changed(k, v):
         try: return content_hash(files.out/k)!=v
         except OSError: return True
-    return sorted(k for k,v in _facts(files.weights/MANIFEST).get('files', {}).items() if changed(k, v))
+    return sorted(k for k,v in _facts(files.weights/MANIFEST).get('files', {}).items()
+                  if changed(k, v))

@@ -24,7 +24,9 @@ def read_results(
     try:
         (tn, fp), (fn, tp) = r['test']['confusion']
         float(r['threshold']) + tn + fp + fn + tp + r['test']['accuracy'] + r['n_pairs']['test']
-    except (TypeError, KeyError, ValueError): raise ValueError(f'{printable(file)} holds no results of a run: give the results.json of siamese_run') from None
+    except (TypeError, KeyError, ValueError):
+        raise ValueError(f'{printable(file)} holds no results of a run: '
+                         'give the results.json of siamese_run') from None
     return r
 
 def as_dict(
@@ -38,19 +40,22 @@ def recipe_words(
 )->str: # its name and what differs from nothing, on one line
     "How it was trained."
     o = as_dict(r.get('recipe'))
-    return ', '.join([str(o.get('name')), *(f'{k} {v}' for k,v in o.items() if k!='name' and v not in (None, 'none', False))]) if o else ''
+    return ', '.join([str(o.get('name')), *(f'{k} {v}' for k,v in o.items() if k!='name'
+                                            and v not in (None, 'none', False))]) if o else ''
 
 def is_labelled(
     r:dict # results.json
 )->bool: # or do classes say it?
     "Does a table say which pairs are same?"
-    return r.get('pairs_from')=='table' or not any(v is not None for v in (r.get('retrieval') or {}).values())
+    return (r.get('pairs_from')=='table'
+            or not any(v is not None for v in (r.get('retrieval') or {}).values()))
 
 def baseline_name(
     r:dict # results.json
 )->str: # 'frozen backbone', or 'random network' where the backbone starts from nothing
     "What the trained network is compared with."
-    return r.get('baseline') or ('random network' if r.get('backbone')=='tiny' else 'frozen backbone')
+    return (r.get('baseline')
+            or ('random network' if r.get('backbone')=='tiny' else 'frozen backbone'))
 
 # %% ../../nbs/engineering/report.ipynb #d3884ca9
 def who_words(
@@ -58,28 +63,43 @@ def who_words(
 )->str: # one sentence
     "Whether training had met what the test asks about."
     if is_labelled(r):
-        n, what = r.get('shared_groups'), 'Which pairs are same was read from a table; no test image was trained on'
-        return f'{what}.' if n is None else f'{what}, nor was any other image of the same folder or group.' if n==0 else \
-            f'{what}, but {n:,} folders or groups have images in more than one part: the figures do not speak of people or things that training has not met.'
-    if r.get('protocol')=='unseen': return 'No image of any test class was used in training: the figures speak of new classes' + \
-        ('.' if baseline_name(r)=='random network' else ', though ImageNet, on which the backbone was trained, may have shown it some of them.')
-    return 'Test images are new, their classes are not: the figures speak of new pictures of known classes.'
+        n, what = (r.get('shared_groups'),
+                   'Which pairs are same was read from a table; no test image was trained on')
+        return (f'{what}.' if n is None
+                else f'{what}, nor was any other image of the same folder or group.' if n==0
+                else f'{what}, but {n:,} folders or groups have images in more than one part: '
+                'the figures do not speak of people or things that training has not met.')
+    if r.get('protocol')=='unseen':
+        return ('No image of any test class was used in training: the figures speak of new classes'
+                + ('.' if baseline_name(r)=='random network' else ', though ImageNet, '
+                   'on which the backbone was trained, may have shown it some of them.'))
+    return ('Test images are new, their classes are not: '
+            'the figures speak of new pictures of known classes.')
 
 # %% ../../nbs/engineering/report.ipynb #9d542ea6
 def score_words(
     r:dict # results.json
 )->str: # one paragraph
     "How well it does, beside chance and the backbone alone."
-    t, ci, f, g = r['test'], r['test'].get('accuracy_ci95'), r.get('frozen'), r.get('gain_ci95') or {}
+    t, ci, f, g = (r['test'], r['test'].get('accuracy_ci95'), r.get('frozen'),
+                   r.get('gain_ci95') or {})
     over = r.get('over') or ('classes' if r.get('protocol')=='unseen' else 'images')
-    sure = f' (95 % interval {percent(ci[0])} to {percent(ci[1])}, {over} resampled)' if ci else ' (too few classes for an interval)' if over=='classes' else ''
-    said = [f'Of {r["n_pairs"]["test"]:,} test pairs, {percent(t["accuracy"])} were judged rightly{sure}.']
+    sure = (f' (95 % interval {percent(ci[0])} to {percent(ci[1])}, {over} resampled)' if ci
+            else ' (too few classes for an interval)' if over=='classes' else '')
+    said = [f'Of {r["n_pairs"]["test"]:,} test pairs, '
+            f'{percent(t["accuracy"])} were judged rightly{sure}.']
     top = r.get('chance') or .5
-    if top > .51: said.append(f'Calling all of them {"same" if sum(t["confusion"][1]) > sum(t["confusion"][0]) else "different"} gets {percent(top)}; '
-                              f'the mean of both kinds, the balanced accuracy, is {percent(t["balanced_accuracy"])}, against 50 % of chance.')
+    if top > .51:
+        said.append('Calling all of them '
+                    f'{"same" if sum(t["confusion"][1]) > sum(t["confusion"][0]) else "different"} '
+                    f'gets {percent(top)}; the mean of both kinds, the balanced accuracy, '
+                    f'is {percent(t["balanced_accuracy"])}, against 50 % of chance.')
     else: said.append('Guessing gets 50 %.')
-    if f: said.append(f'The {baseline_name(r)} gets {percent(f["accuracy"])}' + (f'; on the same pairs, training changed that by {100*g["accuracy"][0]:+.1f} to '
-                      f'{100*g["accuracy"][1]:+.1f} points (95 % interval of the difference).' if g.get('accuracy') and g['accuracy'][0] is not None else '.'))
+    if f:
+        said.append(f'The {baseline_name(r)} gets {percent(f["accuracy"])}'
+                    + (f'; on the same pairs, training changed that by {100*g["accuracy"][0]:+.1f} '
+                       f'to {100*g["accuracy"][1]:+.1f} points (95 % interval of the difference).'
+                       if g.get('accuracy') and g['accuracy'][0] is not None else '.'))
     return ' '.join(said)
 
 # %% ../../nbs/engineering/report.ipynb #b6b9ceae
@@ -88,15 +108,25 @@ def threshold_words(
 )->str: # one paragraph
     "What the threshold means, in plain words."
     (tn, fp), (fn, tp) = r['test']['confusion']
-    of = ('labelled different', 'labelled same') if is_labelled(r) else ('of different classes', 'of the same class')
+    of = (('labelled different', 'labelled same') if is_labelled(r)
+          else ('of different classes', 'of the same class'))
     source, best = r.get('threshold_from') or 'validation pairs', r['test'].get('best_accuracy')
-    said = [f'Two pictures are called the same when their {"normalised " if r.get("normalised") else ""}distance is below {r["threshold"]:.3f}. '
-            + ('That value made the fewest mistakes on the validation pairs' if source=='validation pairs' else f'That value comes from {source}')
+    said = ['Two pictures are called the same when their '
+            f'{"normalised " if r.get("normalised") else ""}distance '
+            f'is below {r["threshold"]:.3f}. '
+            + ('That value made the fewest mistakes on the validation pairs'
+               if source=='validation pairs' else f'That value comes from {source}')
             + '; the test pairs had no say in it.',
-            f'On the test pairs, {100*fp/max(tn+fp, 1):.1f} of 100 pairs {of[0]} were wrongly called same, and {100*fn/max(fn+tp, 1):.1f} of 100 pairs {of[1]} were missed.']
-    if best is not None: said.append(f'The best threshold for these very pairs would have got {percent(best)} right: choosing it elsewhere cost {100*(best - r["test"]["accuracy"]):.1f} points.')
-    return ' '.join(said + [f'{percent((fn+tp)/max(tn+fp+fn+tp, 1), 0)} of these pairs are same. In a search through many pictures nearly all pairs are different, '
-                            'so false matches weigh more there and a smaller threshold is the better choice.'])
+            f'On the test pairs, {100*fp/max(tn+fp, 1):.1f} of 100 pairs {of[0]} were wrongly '
+            f'called same, and {100*fn/max(fn+tp, 1):.1f} of 100 pairs {of[1]} were missed.']
+    if best is not None:
+        said.append('The best threshold for these very pairs '
+                    f'would have got {percent(best)} right: '
+                    f'choosing it elsewhere cost {100*(best - r["test"]["accuracy"]):.1f} points.')
+    return ' '.join(
+        said + [f'{percent((fn+tp)/max(tn+fp+fn+tp, 1), 0)} of these pairs are same. '
+                'In a search through many pictures nearly all pairs are different, '
+                'so false matches weigh more there and a smaller threshold is the better choice.'])
 
 # %% ../../nbs/engineering/report.ipynb #c8d07250
 def results_frame(
@@ -105,13 +135,19 @@ def results_frame(
     "The figures of a run, ready to read."
     shots, frozen, t = r.get('oneshot') or {}, r.get('frozen') or {}, r['test']
     same = sum(t['confusion'][1])/max(sum(map(sum, t['confusion'])), 1)
-    figures = {'accuracy': ('accuracy', r.get('chance') or .5), 'balanced accuracy': ('balanced_accuracy', .5), 'precision': ('precision', same), 'recall': ('recall', None),
-               'F1': ('f1', None), 'area under the ROC curve': ('roc_auc', .5), 'equal error rate': ('eer', .5), 'found at 1 % false matches': ('tpr_at_fpr_1pct', .01)}
+    figures = {'accuracy': ('accuracy', r.get('chance') or .5),
+               'balanced accuracy': ('balanced_accuracy', .5), 'precision': ('precision', same),
+               'recall': ('recall', None), 'F1': ('f1', None),
+               'area under the ROC curve': ('roc_auc', .5), 'equal error rate': ('eer', .5),
+               'found at 1 % false matches': ('tpr_at_fpr_1pct', .01)}
     rows = {k: (t.get(m), frozen.get(m), c) for k,(m, c) in figures.items()}
     if abs(same - .5) < .01: rows.pop('balanced accuracy')
-    for k,m in (('nearest image right', 'recall@1'), ('one of five nearest right', 'recall@5'), ('MAP@R', 'map@r')):
-        rows[k] = ((r.get('retrieval') or {}).get(m), (r.get('retrieval_frozen') or {}).get(m), None)
-    for w in (5, 20): rows[f'1 of {w} classes, one reference each'] = (shots.get(f'{w}way'), None, 1/w)
+    for k,m in (('nearest image right', 'recall@1'), ('one of five nearest right', 'recall@5'),
+                ('MAP@R', 'map@r')):
+        rows[k] = ((r.get('retrieval') or {}).get(m),
+                   (r.get('retrieval_frozen') or {}).get(m), None)
+    for w in (5, 20):
+        rows[f'1 of {w} classes, one reference each'] = (shots.get(f'{w}way'), None, 1/w)
     rows = {k: v for k,v in rows.items() if v[0] is not None}
     return pd.DataFrame(rows, index=['trained', baseline_name(r), 'chance'], dtype=object).T
 
@@ -120,27 +156,34 @@ def results_table(
     results:dict # results.json
 )->str: # a line a row, then a line a warning
     "The figures that fit a terminal."
-    cols = {'accuracy': 'accuracy', 'precision': 'precision', 'recall': 'recall', 'f1': 'F1', 'roc_auc': 'ROC-AUC', 'eer': 'EER'}
-    if results['chance'] > .51: cols = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced', **cols}
-    rows = {'chance': {'accuracy': results['chance'], 'balanced_accuracy': .5, 'roc_auc': .5, 'eer': .5},
-            f'{baseline_name(results).split()[0]}, test': results['frozen'] or {}, 'trained, valid': results['valid'], 'trained, test': results['test']}
+    cols = {'accuracy': 'accuracy', 'precision': 'precision', 'recall': 'recall', 'f1': 'F1',
+            'roc_auc': 'ROC-AUC', 'eer': 'EER'}
+    if results['chance'] > .51:
+        cols = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced', **cols}
+    rows = {'chance': {'accuracy': results['chance'],
+                       'balanced_accuracy': .5, 'roc_auc': .5, 'eer': .5},
+            f'{baseline_name(results).split()[0]}, test': results['frozen'] or {},
+            'trained, valid': results['valid'], 'trained, test': results['test']}
     show = lambda v: '' if v is None or v!=v else f'{v:.4f}'
     lines = [f'{k:<16}' + ''.join(f'{show(r.get(c)):>11}' for c in cols) for k,r in rows.items()]
     head = f'{printable(results["name"]):<16}' + ''.join(f'{o:>11}' for o in cols.values())
-    return '\n'.join([head, *lines, *(f'warning: {printable(o)}' for o in results.get('warnings') or ())])
+    return '\n'.join([head, *lines,
+                      *(f'warning: {printable(o)}' for o in results.get('warnings') or ())])
 
 # %% ../../nbs/engineering/report.ipynb #1e6fc56d
 USUAL = dict(protocol='seen', classes='all', finetune='none', same_is=0) # what need not be said
 
 def repeat_command(
     r:dict, # results.json
-    **more # options of `siamese_run` that results.json does not hold: epochs, pairs, backbone_weights
+    **more # options of `siamese_run` that results.json lacks: epochs, pairs, backbone_weights
 )->str: # for a shell
     "The command that makes a run again."
     data, name = str(r.get('data')), (r.get('name') or '').removesuffix('-unseen')
     about = {k: r.get(k) for k in ('backbone', 'protocol', 'classes', 'finetune')}
-    options = {**about, 'name': name if name!=Path(data).name else None, 'seed': r.get('seed'), **more}
-    said = [f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k,v in options.items() if v not in (None, '') and USUAL.get(k, '')!=v]
+    options = {**about, 'name': name if name!=Path(data).name else None,
+               'seed': r.get('seed'), **more}
+    said = [f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k,v in options.items()
+            if v not in (None, '') and USUAL.get(k, '')!=v]
     return printable(' '.join(['siamese_run', shlex.quote(data), *said]))
 
 # %% ../../nbs/engineering/report.ipynb #025eb976
@@ -154,41 +197,65 @@ def data_uri(
     for scale,quality in ((1, 88), (1, 75), (.8, 70), (.6, 65), (.4, 60)):
         if len(raw) <= most: break
         out, kind = io.BytesIO(), 'jpeg'
-        img.resize((int(img.width*scale), int(img.height*scale))).save(out, 'JPEG', quality=quality, optimize=True)
+        img.resize((int(img.width*scale), int(img.height*scale))).save(out, 'JPEG', quality=quality,
+                                                                       optimize=True)
         raw = out.getvalue()
     return f'data:image/{kind};base64,{base64.b64encode(raw).decode()}'
 
 # %% ../../nbs/engineering/report.ipynb #22cca59f
-CURVE_NAMES = dict(loss='Loss.', accuracy='Accuracy.', precision='Precision.', recall='Recall.', f1='F1.')
+CURVE_NAMES = dict(loss='Loss.', accuracy='Accuracy.', precision='Precision.',
+                   recall='Recall.', f1='F1.')
 
 def captions(
     r:dict # results.json
 )->dict: # name of a picture -> sentence
     "What each picture shows."
     labelled, before = is_labelled(r), baseline_name(r)
-    kind = ('labelled same', 'labelled different') if labelled else ('of one class', 'of two classes')
-    frames = 'which of them are right, the table does not say' if labelled else 'blue frames are of its class, vermilion ones are not. Half of the queries were picked because they go wrong'
-    return {**CURVE_NAMES, 'distances': 'Distances of the test pairs. The less the colours overlap, the better; the dashed line is the threshold.',
-            'roc': 'Every threshold at once: same pairs found against different pairs let through. Dots mark equal errors.',
-            'confusion_test': 'Test pairs, truth against verdict. Tossing a coin would put 50 % into every field.',
-            'confusion_valid': 'Validation pairs' + (': they chose the threshold.' if (r.get('threshold_from') or 'validation pairs')=='validation pairs' else '.'),
-            'confusion_train': 'Training pairs: what the network was shown. Better than the test, or something is wrong.',
-            'same_pairs': f'Test pairs {kind[0]}, drawn at random.', 'different_pairs': f'Test pairs {kind[1]}, drawn at random.',
-            'hardest': 'The worst mistakes: the closest different pairs and the farthest same pairs.',
+    kind = (('labelled same', 'labelled different') if labelled
+            else ('of one class', 'of two classes'))
+    frames = ('which of them are right, the table does not say' if labelled
+              else 'blue frames are of its class, vermilion ones are not. '
+              'Half of the queries were picked because they go wrong')
+    return {**CURVE_NAMES,
+            'distances': 'Distances of the test pairs. '
+            'The less the colours overlap, the better; the dashed line is the threshold.',
+            'roc': 'Every threshold at once: '
+            'same pairs found against different pairs let through. Dots mark equal errors.',
+            'confusion_test': 'Test pairs, truth against verdict. '
+            'Tossing a coin would put 50 % into every field.',
+            'confusion_valid': 'Validation pairs'
+            + (': they chose the threshold.'
+               if (r.get('threshold_from') or 'validation pairs')=='validation pairs' else '.'),
+            'confusion_train': 'Training pairs: what the network was shown. '
+            'Better than the test, or something is wrong.',
+            'same_pairs': f'Test pairs {kind[0]}, drawn at random.',
+            'different_pairs': f'Test pairs {kind[1]}, drawn at random.',
+            'hardest': 'The worst mistakes: '
+            'the closest different pairs and the farthest same pairs.',
             'retrieval': f'A query and its five nearest test images; {frames}.',
-            'embedding': f'A map of the test images, by the {before} and after training. Near means alike; the axes mean nothing.' + (' Colours are folders.' if labelled else ''),
-            'classes': f'Mean distance between {"folders" if labelled else "classes"}, alike ones side by side: dark squares off the diagonal are easily confused.'}
+            'embedding': f'A map of the test images, by the {before} and after training. Near '
+            'means alike; the axes mean nothing.' + (' Colours are folders.' if labelled else ''),
+            'classes': f'Mean distance between {"folders" if labelled else "classes"}, '
+            'alike ones side by side: dark squares off the diagonal are easily confused.'}
 
 # %% ../../nbs/engineering/report.ipynb #3d8e4fb7
-STYLE = """:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:0 auto;padding:1rem;color:#222;background:#fff}
-h1,h2{line-height:1.2}img{max-width:100%;height:auto;background:#fff}figure{margin:1.2rem 0}figcaption{color:#555;font-size:.9rem}
-div.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left;padding-left:0}pre{background:#f4f4f4;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:0 1rem}b.mark{background:#eef4fa;padding:.1rem .5rem}
+STYLE = """:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:0 auto;padding:1rem}
+body{color:#222;background:#fff}
+h1,h2{line-height:1.2}img{max-width:100%;height:auto;background:#fff}
+figure{margin:1.2rem 0}figcaption{color:#555;font-size:.9rem}
+div.wide{overflow-x:auto}table{border-collapse:collapse}
+td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child{text-align:left;padding-left:0}
+pre{background:#f4f4f4;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
+.curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:0 1rem}
+b.mark{background:#eef4fa;padding:.1rem .5rem}
 div.first{border-left:.3rem solid #D55E00;padding:.1rem 1rem;background:#fdf3ec}
 @media(max-width:30rem){td,th{padding:.25rem .4rem}}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#17191c}figcaption{color:#aaa}td,th{border-color:#444}pre{background:#25282c}
-img{padding:.3rem;border-radius:.3rem;box-sizing:border-box}b.mark{background:#27384a}div.first{background:#33261e}}"""
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#17191c}figcaption{color:#aaa}
+td,th{border-color:#444}pre{background:#25282c}
+img{padding:.3rem;border-radius:.3rem;box-sizing:border-box}
+b.mark{background:#27384a}div.first{background:#33261e}}"""
 
 # %% ../../nbs/engineering/report.ipynb #27d8750d
 def _h(o): return html.escape(printable(str(o)))
@@ -197,11 +264,16 @@ def _p(text, tag='p'): return f'<{tag}>{_h(text)}</{tag}>'
 
 def _figures(folder, said, *names):
     files = [(Path(folder)/f'{o}.png', _h(said[o])) for o in names]
-    return ''.join(f'<figure><img src="{data_uri(f)}" alt="{o}"><figcaption>{o}</figcaption></figure>' for f,o in files if f.exists())
+    return ''.join(f'<figure><img src="{data_uri(f)}" '
+                   f'alt="{o}"><figcaption>{o}</figcaption></figure>' for f,o in files
+                   if f.exists())
 
 def _table(frame, show='{:.3f}'.format):
-    body = ''.join(f'<tr><td>{_h(k)}</td>' + ''.join(f'<td>{"–" if v is None else show(v)}</td>' for v in row) + '</tr>' for k,row in zip(frame.index, frame.values))
-    return f'<div class="wide"><table><tr><th></th>{"".join(f"<th>{_h(c)}</th>" for c in frame.columns)}</tr>{body}</table></div>'
+    cells = (''.join(f'<td>{"–" if v is None else show(v)}</td>' for v in row)
+             for row in frame.values)
+    body = ''.join(f'<tr><td>{_h(k)}</td>{o}</tr>' for k,o in zip(frame.index, cells))
+    head = ''.join(f'<th>{_h(c)}</th>' for c in frame.columns)
+    return f'<div class="wide"><table><tr><th></th>{head}</tr>{body}</table></div>'
 
 # %% ../../nbs/engineering/report.ipynb #6bcc3b30
 def first_part(
@@ -209,10 +281,14 @@ def first_part(
 )->str: # HTML
     "What was trained on what, what to know about it, and how well it does."
     n = r.get('n_images') or {}
-    about = (f"{n.get('train', 0):,} training, {n.get('valid', 0):,} validation and {n.get('test', 0):,} test images of {r.get('data')}; backbone {r.get('backbone')}"
-             + (f', fine-tuned ({r["finetune"]})' if r.get('finetune') not in (None, 'none') and baseline_name(r)!='random network' else '') + f', seed {r.get("seed")}. {who_words(r)}')
+    about = (f"{n.get('train', 0):,} training, {n.get('valid', 0):,} validation and "
+             f"{n.get('test', 0):,} test images of {r.get('data')}; backbone {r.get('backbone')}"
+             + (f', fine-tuned ({r["finetune"]})' if r.get('finetune') not in (None, 'none')
+                and baseline_name(r)!='random network' else '')
+             + f', seed {r.get("seed")}. {who_words(r)}')
     warned = ''.join(_p(o, 'li') for o in r.get('warnings') or ())
-    return _p(about) + (f'<div class="first"><h2>Read this first</h2><ul>{warned}</ul></div>' if warned else '') + _p(score_words(r))
+    return _p(about) + (f'<div class="first"><h2>Read this first</h2><ul>{warned}</ul></div>'
+                        if warned else '') + _p(score_words(r))
 
 def curves_part(
     folder, # holds the PNG files
@@ -222,9 +298,11 @@ def curves_part(
     "The curves and their reading."
     kind, why = read_curves(history, collapse)
     rules = ''.join(_p(o, 'li') for o in RULES)
-    return (f'<h2>The training</h2><p><b class="mark">{kind}</b> {_h(READINGS[kind])}</p>{_p(" ".join(why))}'
-            f'<details><summary>The rules of this reading</summary><ul>{rules}</ul></details>'
-            + ('' if kind=='computed' else f'<div class="curves">{_figures(folder, CURVE_NAMES, *CURVE_NAMES)}</div>'))
+    return (f'<h2>The training</h2><p><b class="mark">{kind}</b> '
+            f'{_h(READINGS[kind])}</p>{_p(" ".join(why))}<details><summary>The '
+            f'rules of this reading</summary><ul>{rules}</ul></details>'
+            + ('' if kind=='computed'
+               else f'<div class="curves">{_figures(folder, CURVE_NAMES, *CURVE_NAMES)}</div>'))
 
 # %% ../../nbs/engineering/report.ipynb #2c258761
 def write_report(
@@ -236,12 +314,22 @@ def write_report(
     folder = Path(folder).absolute()
     r = read_results(folder/'results.json')
     name, said = _h(r.get('name')), captions(r)
-    body = [first_part(r), '<h2>Results on test</h2>', _table(results_frame(r)), '<h2>The threshold</h2>', _p(threshold_words(r)), _figures(folder, said, 'distances', 'roc', 'confusion_test')]
-    if history is not None: body.append(curves_part(folder, history, getattr(history, 'collapse', r.get('collapse'))))
-    body += ['<h2>Pictures</h2>', _figures(folder, said, 'retrieval', 'hardest', 'same_pairs', 'different_pairs', 'embedding', 'classes', 'confusion_valid', 'confusion_train')]
-    made = [f'{k}: {v}' for k,v in {'recipe': recipe_words(r), 'run': r.get('run'), **as_dict(r.get('versions'))}.items() if v]
-    body += ['<h2>How to repeat it</h2>', _p(command or repeat_command(r), 'pre'), *(_p(o) for o in (', '.join(made), r.get('credit')) if o)]
-    page = (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="run" content="{_h(r.get("run", ""))}">'
-            f'<title>{name}: report</title><style>{STYLE}</style></head><body><h1>{name}: is this the same kind of thing?</h1>{"".join(body)}</body></html>')
+    body = [first_part(r), '<h2>Results on test</h2>', _table(results_frame(r)),
+            '<h2>The threshold</h2>', _p(threshold_words(r)),
+            _figures(folder, said, 'distances', 'roc', 'confusion_test')]
+    if history is not None:
+        body.append(curves_part(folder, history, getattr(history, 'collapse', r.get('collapse'))))
+    body += ['<h2>Pictures</h2>',
+             _figures(folder, said, 'retrieval', 'hardest', 'same_pairs', 'different_pairs',
+                      'embedding', 'classes', 'confusion_valid', 'confusion_train')]
+    made = [f'{k}: {v}' for k,v in {'recipe': recipe_words(r), 'run': r.get('run'),
+                                    **as_dict(r.get('versions'))}.items() if v]
+    body += ['<h2>How to repeat it</h2>', _p(command or repeat_command(r), 'pre'),
+             *(_p(o) for o in (', '.join(made), r.get('credit')) if o)]
+    page = ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta '
+            'name="viewport" content="width=device-width, '
+            f'initial-scale=1"><meta name="run" content="{_h(r.get("run", ""))}"><title>{name}: '
+            f'report</title><style>{STYLE}</style></head><body><h1>{name}: '
+            f'is this the same kind of thing?</h1>{"".join(body)}</body></html>')
     with atomic_write(folder/'report.html') as tmp: Path(tmp).write_text(page, encoding='utf-8')
     return folder/'report.html'

@@ -19,7 +19,8 @@ class _AllDistances(torch.autograd.Function):
     @staticmethod
     def forward(ctx, e):
         upper = torch.ones(len(e), len(e), dtype=torch.bool, device=e.device).triu(1)
-        d = distance_matrix(e)[upper] if e.device.type == 'mps' else pdist(e) # Apple's GPUs have no pdist
+        # Apple's GPUs have no pdist
+        d = distance_matrix(e)[upper] if e.device.type == 'mps' else pdist(e)
         ctx.save_for_backward(e, d, upper)
         return d
 
@@ -27,7 +28,8 @@ class _AllDistances(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g):
         e,d,upper = ctx.saved_tensors
-        w = torch.zeros_like(upper, dtype=e.dtype).masked_scatter_(upper, torch.where(d > 0, g/d, 0.))
+        w = torch.zeros_like(upper,
+                             dtype=e.dtype).masked_scatter_(upper, torch.where(d > 0, g/d, 0.))
         w,e = w + w.T,e - e.mean(0)
         return w.sum(1, keepdim=True)*e - w@e
 
@@ -57,4 +59,5 @@ class AllPairsContrastive(Contrastive):
             f"{len(e)} embeddings, labels of shape {tuple(labels.shape)}: give one class each")
         i,j = torch.triu_indices(len(e), len(e), 1, device=labels.device)
         different = labels.gather(0, i) != labels.gather(0, j)
-        return contrastive_loss(all_distances(e), different, self.margin, self.pos_margin, self.reduction)
+        return contrastive_loss(all_distances(e), different, self.margin, self.pos_margin,
+                                self.reduction)

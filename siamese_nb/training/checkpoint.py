@@ -66,11 +66,13 @@ def read_checkpoint(
     "Read a checkpoint; no code in it is run, and one line says why it cannot be used."
     tensors,facts = read_sealed(file, CKPT, 2, CURE)
     try: state = put_together(facts['tree'], tensors)
-    except (KeyError, ValueError, TypeError, RecursionError) as e: raise ValueError(f'{printable(file)} does not hold what it says: {CURE}') from e
+    except (KeyError, ValueError, TypeError, RecursionError) as e:
+        raise ValueError(f'{printable(file)} does not hold what it says: {CURE}') from e
     kinds = dict(settings=dict, history=list, model=dict)
-    if not isinstance(state, dict) or not all(isinstance(state.get(k), t) for k,t in kinds.items()): raise ValueError(
-        f'{printable(file)} lacks its settings, history or model: {CURE}')
-    if not all(isinstance(r, dict) and 'epoch' in r for r in state['history']): raise ValueError(f'{printable(file)} has an odd history: {CURE}')
+    if not isinstance(state, dict) or not all(isinstance(state.get(k), t) for k,t in kinds.items()):
+        raise ValueError(f'{printable(file)} lacks its settings, history or model: {CURE}')
+    if not all(isinstance(r, dict) and 'epoch' in r for r in state['history']):
+        raise ValueError(f'{printable(file)} has an odd history: {CURE}')
     return state
 
 # %% ../../nbs/engineering/checkpoint.ipynb #e6ff5aff
@@ -81,13 +83,15 @@ def unlike(
 )->str: # where the first difference is; '' where there is none
     "The first place where two trees differ in more than their numbers."
     if isinstance(own, Tensor):
-        return '' if isinstance(new, Tensor) and (own.shape, own.dtype) == (new.shape, new.dtype) else at
+        return ('' if isinstance(new, Tensor)
+                and (own.shape, own.dtype) == (new.shape, new.dtype) else at)
     if isinstance(own, dict):
         if not isinstance(new, dict) or set(own) != set(new): return at
         return next((w for k in own if (w := unlike(own[k], new[k], f'{at}.{k}'))), '')
     if isinstance(own, (list, tuple)):
         if type(own) is not type(new) or len(own) != len(new): return at
-        return next((w for i,(a,b) in enumerate(zip(own, new)) if (w := unlike(a, b, f'{at}.{i}'))), '')
+        return next((w for i,(a,b) in enumerate(zip(own, new)) if (w := unlike(a, b, f'{at}.{i}'))),
+                    '')
     number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
     if number(own): return '' if number(new) and math.isfinite(new) else at
     return '' if own == new else at
@@ -100,15 +104,18 @@ def odd_moments(
     "Has every moment the shape, the type and the layout of its parameter?"
     groups,moments = state.get('param_groups'),state.get('state')
     own = opt.state_dict()['param_groups']
-    if not isinstance(moments, dict) or (at := unlike(own, groups)): return f'optimiser {at if isinstance(moments, dict) else "state"}'
+    if not isinstance(moments, dict) or (at := unlike(own, groups)):
+        return f'optimiser {at if isinstance(moments, dict) else "state"}'
     params = [p for g in opt.param_groups for p in g['params']]
     names = {'step', 'exp_avg', 'exp_avg_sq'} if isinstance(opt, torch.optim.Adam) else None
     for i,kept in moments.items():
-        if not (isinstance(i, int) and 0 <= i < len(params) and isinstance(kept, dict)): return f'optimiser state {i}'
+        if not (isinstance(i, int) and 0 <= i < len(params) and isinstance(kept, dict)):
+            return f'optimiser state {i}'
         if names and set(kept) - {'max_exp_avg_sq'} != names: return f'optimiser state {i}'
         for k,v in kept.items():
             if not isinstance(v, Tensor): ok = v is None or isinstance(v, (int, float))
             elif k == 'step': ok = v.shape == () and v.dtype == torch.float32
-            else: ok = v.shape == params[i].shape and v.dtype == params[i].dtype and v.is_contiguous()
+            else:
+                ok = v.shape == params[i].shape and v.dtype == params[i].dtype and v.is_contiguous()
             if not ok: return f'{k} of parameter {i}'
     return ''

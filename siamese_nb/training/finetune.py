@@ -44,7 +44,7 @@ from .steps import *
 
 # %% ../../nbs/engineering/finetune.ipynb #587d7b80
 class FoldedConv(nn.Module):
-    "A convolution that learns, the frozen batch norm behind it, and the ReLU behind that, in one step."
+    "A convolution that learns, the frozen batch norm and the ReLU behind it, in one step."
     def __init__(self,
         conv:nn.Conv2d, # its weights are used where they are, so they can learn
         norm:nn.BatchNorm2d # frozen
@@ -62,7 +62,9 @@ class FoldedConv(nn.Module):
     def forward(self, x):
         c,w = self.conv,self.conv.weight*self.scale
         plain = c.kernel_size == c.stride == (1,1) and c.groups == 1 and c.padding == (0,0)
-        if plain: return self.activation(F.linear(x.permute(0,2,3,1), w.flatten(1), self.bias)).permute(0,3,1,2)
+        if plain:
+            return self.activation(F.linear(x.permute(0,2,3,1), w.flatten(1),
+                                            self.bias)).permute(0,3,1,2)
         return self.activation(F.conv2d(x, w, self.bias, c.stride, c.padding, c.dilation, c.groups))
 
 # %% ../../nbs/engineering/finetune.ipynb #2487b0c6
@@ -74,14 +76,17 @@ def join_steps(
 )->fx.GraphModule: # `net`
     "Replace pairs of steps by single ones."
     parts = dict(net.named_modules())
-    is_a = lambda n,kinds: isinstance(n, fx.Node) and n.op == 'call_module' and type(parts[n.target]) in kinds
-    pairs = [(n.args[0], n) for n in net.graph.nodes if is_a(n, second) and is_a(n.args[0], first) and len(n.args[0].users) == 1]
+    is_a = (lambda n,kinds: isinstance(n, fx.Node) and n.op == 'call_module'
+            and type(parts[n.target]) in kinds)
+    pairs = [(n.args[0], n) for n in net.graph.nodes
+             if is_a(n, second) and is_a(n.args[0], first) and len(n.args[0].users) == 1]
     for a,b in pairs:
         both = join(parts[a.target], parts[b.target])
         if both is None: continue
         name = f'{a.name}_{b.name}'
         net.add_submodule(name, both)
-        with net.graph.inserting_before(b): b.replace_all_uses_with(net.graph.call_module(name, a.args))
+        with net.graph.inserting_before(b):
+            b.replace_all_uses_with(net.graph.call_module(name, a.args))
         for n in (b, a): net.graph.erase_node(n)
     net.recompile()
     return net
@@ -90,9 +95,10 @@ RELUS = (nn.ReLU, nn.ReLU6)
 
 def fold_norms(
     net:nn.Module # some steps of a backbone; its parameters are shared, not copied
-)->nn.Module: # the same function in fewer passes over memory; `net` itself where it cannot be traced
+)->nn.Module: # the same function in fewer passes over memory; `net` where it cannot be traced
     "Frozen batch norms, and ReLUs, into the convolutions before them."
-    fold = lambda conv,norm: None if learns(norm) or conv.bias is not None else FoldedConv(conv, norm)
+    fold = (lambda conv,norm: None if learns(norm) or conv.bias is not None
+            else FoldedConv(conv, norm))
     try: traced = join_steps(fx.symbolic_trace(net.eval()), (nn.Conv2d,), (nn.BatchNorm2d,), fold)
     except Exception: return net
     for m in traced.modules():
@@ -131,7 +137,9 @@ def _sealed_array(file:Path, shape:tuple)->Tensor|None:
     try:
         with open(file, 'rb') as f:
             h,left = hashlib.blake2b(digest_size=16),file.stat().st_size - 16
-            while left > 0 and (chunk := f.read(min(left, 1 << 22))): h.update(chunk); left -= len(chunk)
+            while left > 0 and (chunk := f.read(min(left, 1 << 22))):
+                h.update(chunk)
+                left -= len(chunk)
             if f.read() != h.digest(): return None
         x = np.load(file, mmap_mode='c')
     except (OSError, ValueError): return None
@@ -146,8 +154,11 @@ def stored_maps(
     workers:int=0 # threads; 0: as many as torch would use
 )->tuple[Tensor,Path]: # float16 maps (n, views, h, w, c), on disk, and their file
     "Every picture through the frozen steps, once."
-    file,device = map_file(backbone, len(steps), items, transform),torch.device(device or best_device())
-    with torch.no_grad(): c,h,w = nn.Sequential(*steps)(torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device)).shape[1:]
+    file,device = (map_file(backbone, len(steps), items, transform),
+                   torch.device(device or best_device()))
+    with torch.no_grad():
+        c,h,w = nn.Sequential(*steps)(torch.zeros(1, 3, backbone.size, backbone.size,
+                                                  device=backbone.mean.device)).shape[1:]
     shape = len(items),len(transform.views),h,w,c
     if (x := _sealed_array(file, shape)) is None:
         stats = [t.flatten().tolist() for t in (backbone.mean, backbone.std)]
@@ -155,11 +166,13 @@ def stored_maps(
         front = faster(front, device, len(items)*len(transform.views))
         with atomic_write(file) as tmp:
             x,done = np.lib.format.open_memmap(tmp, 'w+', np.float16, shape),0
-            for i,f in embed_views(front, ItemViews(items, transform), np.arange(len(items)), device, workers):
+            for i,f in embed_views(front, ItemViews(items, transform), np.arange(len(items)),
+                                   device, workers):
                 x[i],done = f.reshape(-1, *shape[1:]),done + len(i)
             x.flush()
-            if done < len(items) or map_file(backbone, len(steps), items, transform) != file: raise ValueError(
-                f'pictures of {printable(items.name)} were changed, or could not be read any more, during training: run it again')
+            if done < len(items) or map_file(backbone, len(steps), items, transform) != file:
+                raise ValueError(f'pictures of {printable(items.name)} were changed, '
+                                 'or could not be read any more, during training: run it again')
             with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
         x = torch.from_numpy(np.load(file, mmap_mode='c'))
     return x,file
@@ -213,14 +226,17 @@ def photo_jitter(
     side = least + (1 - least)*r[:,0]
     flip,shift = torch.where((r[:,1] < .5) & mirror, -1., 1.),(2*r[:,2:4] - 1)*(1 - side)[:,None]
     zero = torch.zeros_like(side)
-    theta = torch.stack([torch.stack([side*flip, zero, shift[:,0]], 1), torch.stack([zero, side, shift[:,1]], 1)], 1)
-    cut = F.grid_sample(x.float(), F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode='border', align_corners=False)
+    theta = torch.stack([torch.stack([side*flip, zero, shift[:,0]], 1),
+                         torch.stack([zero, side, shift[:,1]], 1)], 1)
+    cut = F.grid_sample(x.float(), F.affine_grid(theta, list(x.shape), align_corners=False),
+                        padding_mode='border', align_corners=False)
     light,contrast = 1 + tint*(2*r[:,4:] - 1).T[:,:,None,None,None]
     mean = cut.mean((1,2,3), keepdim=True)
     return (((cut - mean)*contrast + mean)*light).clamp(0, 255).round().to(x.dtype)
 
 # %% ../../nbs/engineering/finetune.ipynb #5ecaccbb
-RATES = dict(lr=1e-3, stage=5e-4, earlier=5e-5) # of the head, the last stage, and what comes before it
+# of the head, the last stage, and what comes before it
+RATES = dict(lr=1e-3, stage=5e-4, earlier=5e-5)
 EPOCHS = 6 # of backbone and head together, unless more or fewer are asked for
 
 def rates(
@@ -238,7 +254,8 @@ def open_backbone(
     what:str # 'last' or 'all'
 )->list[nn.Module]: # the steps of the last stage
     "Let the last stage or all of a backbone learn; batch norms stay."
-    if what not in ('last','all'): raise ValueError(f"finetune is {what!r}: it can be 'none', 'last' or 'all'")
+    if what not in ('last','all'):
+        raise ValueError(f"finetune is {what!r}: it can be 'none', 'last' or 'all'")
     last = last_stage(backbone)
     for m in (m for part in (last if what == 'last' else [backbone.net]) for m in part.modules()):
         if not isinstance(m, (nn.BatchNorm2d, nn.SyncBatchNorm)):
@@ -251,7 +268,8 @@ def train_views(
     mirror:bool=True # is a thing the same in a mirror? Letters and digits are not
 )->tuple: # those, and their mirror images
     "The views of training."
-    return tuple(views) if not mirror else tuple(dict.fromkeys([*views, *[v if v.endswith('+flip') else f'{v}+flip' for v in views]]))
+    return tuple(views) if not mirror else tuple(
+        dict.fromkeys([*views, *[v if v.endswith('+flip') else f'{v}+flip' for v in views]]))
 
 # %% ../../nbs/engineering/finetune.ipynb #3e89102a
 class Maps:
@@ -266,8 +284,10 @@ class Maps:
     ):
         net,few = inputs.net,len(inputs.net.transform.views)
         transform = replace(net.transform, views=train_views(net.transform.views, mirror))
-        maps,self.file = stored_maps(net.backbone, steps[:at], inputs.items, transform, device, workers)
-        self.maps,self.device = on_device(maps, device or best_device()),torch.device(device or best_device())
+        maps,self.file = stored_maps(net.backbone, steps[:at], inputs.items, transform,
+                                     device, workers)
+        self.maps,self.device = (on_device(maps, device or best_device()),
+                                 torch.device(device or best_device()))
         self.model = Tail(fold_norms(nn.Sequential(*steps[at:])), net.head).to(self.device)
         self.rows = Rows(lambda i: self.maps[i][:, :few], torch.arange(len(maps)))
 
@@ -275,7 +295,9 @@ class Maps:
 
     @torch.no_grad()
     def features(self, rows=None):
-        with autocast(self.device): return torch.cat([self.model.features(o.to(self.device)).cpu() for o in (rows or self.rows).split(64)])
+        with autocast(self.device):
+            return torch.cat([self.model.features(o.to(self.device)).cpu()
+                              for o in (rows or self.rows).split(64)])
 
     def close(self): self.file.unlink(missing_ok=True)
 
@@ -302,7 +324,9 @@ class WholePictures:
     @torch.no_grad()
     def features(self, rows=None):
         net,rows = self.inputs.net.backbone.eval(),rows or self.rows
-        with autocast(self.device): parts = [net(o.to(self.device).flatten(0,1)).float().view(*o.shape[:2], -1).cpu() for o in rows.split(16)]
+        with autocast(self.device):
+            parts = [net(o.to(self.device).flatten(0,1)).float().view(*o.shape[:2], -1).cpu()
+                     for o in rows.split(16)]
         return torch.cat(parts)
 
     def close(self): pass
@@ -315,13 +339,15 @@ def source(
     workers:int=0, # threads that read and embed
     mirror:bool=True # train on mirror images too?
 )->Maps|WholePictures:
-    "Stored maps where the network is a chain with a frozen front and the disk has room, else pictures."
+    "Stored maps if the network is a chain with a frozen front and there is room, else pictures."
     bb,views = inputs.net.backbone,2*len(inputs.net.transform.views)
     steps = chain(bb) if what == 'last' else []
     at = last_step(bb.eval(), steps) if steps else 0
     rest = device,workers,mirror
     if not at: return WholePictures(inputs, *rest)
-    with torch.no_grad(): one = nn.Sequential(*steps[:at])(torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
+    with torch.no_grad():
+        one = nn.Sequential(*steps[:at])(
+            torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
     cache_dir().mkdir(parents=True, exist_ok=True)
     fits = 2*one*views*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
     return Maps(inputs, steps, at, *rest) if fits else WholePictures(inputs, *rest)
@@ -333,7 +359,8 @@ class FeatureCheck:
         check:PairCheck, # on fixed pairs
         features # rows -> features (n,views,dim)
     ): self.check,self.features,self.collapse = check,features,check.collapse
-    def embed(self, rows): return F.normalize(F.normalize(self.features(rows), dim=-1).mean(1), dim=-1)
+    def embed(self, rows):
+        return F.normalize(F.normalize(self.features(rows), dim=-1).mean(1), dim=-1)
     def __call__(self, embed): return self.check(self.embed)
 
 def tune(
@@ -352,12 +379,14 @@ def tune(
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
     loss = PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive()
-    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if new_classes else 500, seed=seed, pairs=pairs, loss=loss)
+    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if new_classes else 500,
+                        seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
     if pairs: batches = pair_batches(src.data(y), p*k//2, pairs['train'], seed=seed)
     else: batches = pk_batches(src.data(y[rows], rows), p, k, seed=seed, every_image=True)
     if isinstance(head, Heads): loss = EachHead(loss, head)
-    preset = dict(lr=RATES['lr'], lrs=rates(src.model, last), wd=.01, clip=1., amp=True, check_start=True)
+    preset = dict(lr=RATES['lr'], lrs=rates(src.model, last), wd=.01, clip=1., amp=True,
+                  check_start=True)
     preset |= dict(keep='best' if new_classes else 'last', patience=None)
     return train_model(src.model, batches, loss, check, epochs=epochs, seed=seed, **preset | kwargs)
 
@@ -378,7 +407,8 @@ def blend(
 ):
     "Weights on the straight line between two states, in numbers that half precision can hold."
     own = dict(backbone.named_parameters())
-    for n in before: own[n].copy_(before[n].lerp(after[n], share).half().float() if share else before[n])
+    for n in before:
+        own[n].copy_(before[n].lerp(after[n], share).half().float() if share else before[n])
 
 # %% ../../nbs/engineering/finetune.ipynb #5044084f
 def _auc(head, check, names=None):
@@ -399,7 +429,8 @@ def choose_share(
 )->tuple[float,dict]: # the share, and what validation pairs say of each
     "How far to go from the old weights to the new ones, by classes of validation."
     y,part,bb = inputs.items.y,np.asarray(split),inputs.net.backbone
-    rows = np.random.default_rng(seed).permutation(np.flatnonzero(part=='train'))[:most] if not pairs else pair_owners(pairs['train'])[0][:most]
+    rows = (np.random.default_rng(seed).permutation(np.flatnonzero(part=='train'))[:most]
+            if not pairs else pair_owners(pairs['train'])[0][:most])
     owner = pair_owners(pairs['train'])[1][:most] if pairs else y[rows]
     used = np.unique(np.r_[rows, np.flatnonzero(part=='valid')])
     x,merit = torch.zeros(len(y), len(inputs.net.transform.views), bb.dim),{}
@@ -408,7 +439,8 @@ def choose_share(
         blend(bb, before, after, share)
         x[torch.from_numpy(used)] = src.features(src.rows[torch.from_numpy(used)])
         head = whiten(computed_head(bb), x[torch.from_numpy(rows)], owner)
-        merit[share] = max(_auc(head, check, names) for names in ((0., .6) if isinstance(head, NamedHead) else (None,)))
+        merit[share] = max(_auc(head, check, names)
+                           for names in ((0., .6) if isinstance(head, NamedHead) else (None,)))
     return max(merit, key=merit.get),merit
 
 # %% ../../nbs/engineering/finetune.ipynb #e8f4f164
@@ -441,20 +473,24 @@ def fine_tune(
     about:dict|None=None, # facts that must be the same when training is taken up again
     **kwargs # p, k: for `tune`; out, resume: for `train_model`
 )->History: # of backbone and head together; `.tuned` says what was done
-    "Train a backbone that has learned elsewhere: with its trained head, or for new classes with two that are then thrown away."
+    "Train a backbone that has learned elsewhere: with its head, or two that are thrown away."
     net,own = inputs.net,dict(pairs=pairs, seed=seed)
-    if new_classes: inputs.net = SiameseNet(net.backbone, driver(inputs, split, device=device, **own), net.transform)
+    if new_classes:
+        inputs.net = SiameseNet(net.backbone, driver(inputs, split, device=device, **own),
+                                net.transform)
     last = open_backbone(net.backbone, what)
     before,src = learned(net.backbone),source(inputs, what, device, workers, mirror)
     about = (about or {}) | dict(finetune=what, reads=type(src).__name__)
-    history = tune(inputs, src, last, split, new_classes, epochs=epochs, device=device, about=about, **own, **kwargs)
+    history = tune(inputs, src, last, split, new_classes, epochs=epochs, device=device, about=about,
+                   **own, **kwargs)
     after = learned(net.backbone)
     share,merit = choose_share(inputs, src, before, after, split, **own) if new_classes else (1.,{})
     blend(net.backbone, before, after, share)
     inputs.x,inputs.net = src.features(),net
     freeze(net.backbone)
     if not keep: src.close()
-    history.tuned = dict(what=what, share=share, merit=merit, numbers=sum(v.numel() for v in before.values()), reads=about['reads'])
+    history.tuned = dict(what=what, share=share, merit=merit,
+                         numbers=sum(v.numel() for v in before.values()), reads=about['reads'])
     return history
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
@@ -463,16 +499,19 @@ def train_with(
     split:np.ndarray, # part of each image
     recipe:Recipe, # the one that its head was made for; `finetune` says what of the backbone learns
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
-    epochs:int|None=None, # of the backbone where it learns, else of the heads; None: EPOCHS, or as the recipe says
+    epochs:int|None=None, # of the backbone if it learns, else of the heads; None: as the recipe
     workers:int=0, # threads that read and embed
     mirror:bool=True, # train on mirror images too?
     **kwargs # seed, out, resume, device, about: for `train_inputs` and `fine_tune`
 )->History:
     "Train the heads, and as much of the backbone as the recipe says."
-    still,own = replace(recipe, finetune='none'),{k:v for k,v in kwargs.items() if k in ('seed', 'device')}
-    if recipe.finetune == 'none' or not inputs.net.backbone.frozen: return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
+    still,own = (replace(recipe, finetune='none'),
+                 {k:v for k,v in kwargs.items() if k in ('seed', 'device')})
+    if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
+        return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
-    history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs, workers=workers, mirror=mirror, **kwargs)
+    history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs,
+                        workers=workers, mirror=mirror, **kwargs)
     if recipe.computed: train_inputs(inputs, split, still, pairs, **own)
     return history
 
@@ -481,7 +520,9 @@ def tuned_line(
 )->str:
     "What was done to a backbone, in one line."
     what = dict(last='the last stage', all='all')[tuned['what']]
-    if not tuned['share']: return (f'fine-tuning: {what} of the backbone was trained, but the classes of validation '
-                                   'are served better by the untouched network, which is kept')
-    way = '' if tuned['share'] == 1 else f", {tuned['share']:.0%} of the way from the published weights"
+    if not tuned['share']:
+        return (f'fine-tuning: {what} of the backbone was trained, but the classes of validation '
+                'are served better by the untouched network, which is kept')
+    way = ('' if tuned['share'] == 1
+           else f", {tuned['share']:.0%} of the way from the published weights")
     return f"fine-tuning: {what} of the backbone learned, {tuned['numbers']:,} numbers{way}"

@@ -30,7 +30,8 @@ def trained_state(
     was,changing = model.training,{n for n,p in model.named_parameters() if p.requires_grad}
     model.train()
     for prefix,m in model.named_modules():
-        if m.training: changing |= {f'{prefix}.{n}'.lstrip('.') for n,_ in m.named_buffers(recurse=False)}
+        if m.training:
+            changing |= {f'{prefix}.{n}'.lstrip('.') for n,_ in m.named_buffers(recurse=False)}
     model.train(was)
     return {k:v.detach().cpu().clone() for k,v in model.state_dict().items() if k in changing}
 
@@ -42,7 +43,9 @@ def load_trained(
     "Put it back; the rest stays"
     own = model.state_dict()
     odd = [k for k,v in state.items() if k not in own or own[k].shape != v.shape]
-    if odd: raise ValueError(f'the checkpoint is of another model ({odd[0]} does not fit): use the model that it was made with')
+    if odd:
+        raise ValueError(f'the checkpoint is of another model ({odd[0]} does not fit): '
+                         'use the model that it was made with')
     model.load_state_dict(state, strict=False)
 
 # %% ../../nbs/engineering/fit.ipynb #5939d1ce
@@ -56,8 +59,10 @@ class Training:
         history:History, # empty
         settings:dict # what must be the same when training is taken up again
     ):
-        self.model,self.loss,self.opt,self.sched,self.history,self.settings = model,loss,opt,sched,history,settings
-        self.best,self.stop = None,False # weights of the best epoch so far; has a callback had enough?
+        self.model,self.loss,self.opt,self.sched = model,loss,opt,sched
+        self.history,self.settings = history,settings
+        # weights of the best epoch so far; has a callback had enough?
+        self.best,self.stop = None,False
 
     @property
     def improved(self): return self.history.best == len(self.history)-1
@@ -89,7 +94,8 @@ def save(self:Training,
     "best.ckpt if this epoch is the best, history.csv, last.ckpt"
     common = dict(settings=self.settings, history=list(self.history))
     loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
-    whole = common | dict(model=trained_state(self.model), best=self.best, loss=loss, opt=self.opt.state_dict(), sched=self.sched.state_dict())
+    whole = common | dict(model=trained_state(self.model), best=self.best, loss=loss,
+                          opt=self.opt.state_dict(), sched=self.sched.state_dict())
     if self.improved: write_checkpoint(out/'best.ckpt', common | dict(model=self.best))
     t = self.history.table().assign(kept=np.arange(len(self.history))==self.history.best)
     with atomic_write(out/'history.csv') as f: t.to_csv(f, index=False)
@@ -101,7 +107,8 @@ def misfit(self:Training,
     s:dict # from `read_checkpoint`
 )->str: # what does not fit; '' where all does
     "Is this a state that the training could have been in?"
-    own,loss = trained_state(self.model),self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
+    own,loss = (trained_state(self.model),
+                self.loss.state_dict() if isinstance(self.loss, nn.Module) else {})
     for name,mine in dict(model=own, best=own, loss=loss, sched=self.sched.state_dict()).items():
         if name == 'best' and s.get('best') is None: continue
         if at := unlike(mine, s.get(name), name): return at
@@ -115,8 +122,11 @@ def load(self:Training,
     s = read_checkpoint(file)
     for k,v in self.settings.items():
         if s['settings'].get(k) != v: raise ValueError(
-            f"{printable(file)} was made with {k}={printable(str(s['settings'].get(k))[:80])}, now {k}={v}: give the same, or train anew")
-    if odd := self.misfit(s): raise ValueError(f'{printable(file)} does not fit this training ({printable(odd)}): delete it and train anew')
+            f"{printable(file)} was made with {k}={printable(str(s['settings'].get(k))[:80])}, "
+            f"now {k}={v}: give the same, or train anew")
+    if odd := self.misfit(s):
+        raise ValueError(f'{printable(file)} does not fit this training ({printable(odd)}): '
+                         'delete it and train anew')
     load_trained(self.model, s['model'])
     if s['loss']: self.loss.load_state_dict(s['loss'])
     self.opt.load_state_dict(s['opt'])
@@ -148,7 +158,9 @@ def one_epoch(
     if hasattr(batches.batch_sampler, 'set_epoch'): batches.batch_sampler.set_epoch(epoch)
     torch.manual_seed(epoch_seed(seed, epoch, acc.process_index))
     mean = train_epoch(model, batches, run.loss, run.opt, run.sched, acc, device, amp, clip)
-    if not np.isfinite(mean): raise ValueError(f'the loss became {mean} in epoch {epoch+1}: use a smaller lr than {lr:.2g}, or clip')
+    if not np.isfinite(mean):
+        raise ValueError(f'the loss became {mean} in epoch {epoch+1}: '
+                         f'use a smaller lr than {lr:.2g}, or clip')
     return mean
 
 # %% ../../nbs/engineering/fit.ipynb #4f1d5c72
@@ -171,7 +183,8 @@ def epoch_loop(
         for c in callbacks: c.begin(run)
         while run.epoch < epochs and not run.stop:
             start,lr,mean = time.perf_counter(),run.lr,train()
-            run.add(dict(epoch=run.epoch+1, batch_loss=mean, **check(), lr=lr, seconds=time.perf_counter()-start))
+            run.add(dict(epoch=run.epoch+1, batch_loss=mean, **check(), lr=lr,
+                         seconds=time.perf_counter()-start))
             for c in callbacks: c.epoch(run)
     finally:
         for c in callbacks: c.end(run)
@@ -197,10 +210,12 @@ class Progress(Callback):
     def __init__(self,
         epochs:int # at most
     ): self.epochs,self.bar = epochs,None
-    def begin(self, run): self.bar = bar(desc='train', unit='epoch', total=self.epochs, initial=run.epoch, delay=0)
+    def begin(self, run):
+        self.bar = bar(desc='train', unit='epoch', total=self.epochs, initial=run.epoch, delay=0)
     def epoch(self, run):
         row,monitor = run.history[-1],run.history.monitor
-        self.bar.set_postfix(loss=f"{row['batch_loss']:.4f}", **{monitor: f'{row[monitor]:.4f}'}, refresh=False)
+        self.bar.set_postfix(loss=f"{row['batch_loss']:.4f}", **{monitor: f'{row[monitor]:.4f}'},
+                             refresh=False)
         self.bar.update()
     def end(self, run):
         if not self.bar: return
@@ -220,12 +235,17 @@ class Track(Callback):
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore') # what is missing is said below, in one line
                 self.acc = Accelerator(log_with=names, project_dir=str(out))
-        except ValueError as e: raise ValueError(f"log_with is {printable(', '.join(names))}: {e}") from None
-        if not self.acc.log_with: raise ValueError(f"log_with is {printable(', '.join(names))}: it is not installed; pip install it")
+        except ValueError as e:
+            raise ValueError(f"log_with is {printable(', '.join(names))}: {e}") from None
+        if not self.acc.log_with:
+            raise ValueError(f"log_with is {printable(', '.join(names))}: it is not installed; "
+                             "pip install it")
     def begin(self, run):
-        self.acc.init_trackers(self.project, {k: v for k,v in run.settings.items() if isinstance(v, (int, float, str, bool))})
+        self.acc.init_trackers(self.project, {k: v for k,v in run.settings.items()
+                                              if isinstance(v, (int, float, str, bool))})
     def epoch(self, run):
-        row = {k: v for k,v in run.history[-1].items() if isinstance(v, (int, float)) and np.isfinite(v)}
+        row = {k: v for k,v in run.history[-1].items()
+               if isinstance(v, (int, float)) and np.isfinite(v)}
         self.acc.log(row, step=run.epoch)
     def end(self, run): self.acc.end_training()
 
@@ -237,7 +257,8 @@ def loss_name(
     if isinstance(loss, nn.Module): return repr(loss)
     inner = getattr(loss, 'func', None) # of functools.partial
     if inner is None: return getattr(loss, '__name__', None) or type(loss).__name__
-    return f"{loss_name(inner)}({', '.join([*map(repr, loss.args), *(f'{k}={v!r}' for k,v in sorted(loss.keywords.items()))])})"
+    given = [*map(repr, loss.args), *(f'{k}={v!r}' for k,v in sorted(loss.keywords.items()))]
+    return f"{loss_name(inner)}({', '.join(given)})"
 
 def make_optimizer(
     model:nn.Module, # x -> embeddings
@@ -251,12 +272,13 @@ def make_optimizer(
     groups = param_groups(model, lr, wd, lrs)
     own = list(loss.parameters()) if isinstance(loss, nn.Module) else []
     if own: groups.append(dict(params=own, lr=lr, weight_decay=0.))
-    quick = dict(fused=True) if optimizer in (torch.optim.Adam, torch.optim.AdamW) else {} # one pass over each tensor instead of ten
+    # one pass over each tensor instead of ten
+    quick = dict(fused=True) if optimizer in (torch.optim.Adam, torch.optim.AdamW) else {}
     return optimizer(groups, **quick)
 
 # %% ../../nbs/engineering/fit.ipynb #e5fb58cb
 def train_model(
-    model:nn.Module, # x -> embeddings: a head that reads features, or a SiameseNet that reads images
+    model:nn.Module, # x -> embeddings: a head that reads features, or a SiameseNet for images
     batches, # DataLoader of (x, target); `set_epoch` of its batch sampler is called
     loss, # (embeddings, target) -> scalar
     valid, # embed function -> row of the history; see `fixed_check`
@@ -271,13 +293,13 @@ def train_model(
     patience:int|None=10, # stop after so many epochs without a new best; None: never
     monitor:str='valid_auc', # column that decides what is best; higher is better
     tolerance:float=.002, # among epochs so close to the best, validation accuracy decides
-    out:str|Path|None=None, # folder for last.ckpt, best.ckpt and history.csv; None: nothing is written
+    out:str|Path|None=None, # for last.ckpt, best.ckpt and history.csv; None: nothing is written
     resume:bool=False, # go on from last.ckpt if there is one
-    check_start:bool=False, # does the model know something already? Then its state before training is epoch 0, and may be the best
+    check_start:bool=False, # is the model trained already? Then epoch 0 is its state before
     seed:int=42, # of dropout; the batches have their own
     device=None, # None: accelerate's choice
     amp:bool=False, # forward pass in bfloat16 where the device gains from it?
-    about:dict|None=None, # facts that, like the settings, must be the same when training is taken up again
+    about:dict|None=None, # facts that must be the same when training is taken up again
     log_with:str|list|None=None, # trackers, as accelerate calls them: tensorboard, mlflow, wandb
     callbacks:list=() # more of them, asked after those that save, stop and show
 )->History: # a row per epoch; the model is left with the weights of the best
@@ -287,20 +309,26 @@ def train_model(
     for m in (model, loss):
         if isinstance(m, nn.Module): m.to(device)
     opt = make_optimizer(model, loss, lr, wd, lrs, optimizer)
-    history = History(monitor=monitor, tolerance=tolerance, keep=keep, collapse=getattr(valid, 'collapse', None))
-    settings = (about or {}) | dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed, check_start=check_start, steps=len(batches),
+    history = History(monitor=monitor, tolerance=tolerance, keep=keep,
+                      collapse=getattr(valid, 'collapse', None))
+    settings = (about or {}) | dict(epochs=epochs, lr=lr, wd=wd, lrs=lrs, seed=seed,
+                                    check_start=check_start, steps=len(batches),
                                     loss=loss_name(loss))
     run = Training(model, loss, opt, schedule(opt, epochs*len(batches)), history, settings)
-    if resume and out is None: raise ValueError('resume without out: give the folder that holds last.ckpt')
+    if resume and out is None:
+        raise ValueError('resume without out: give the folder that holds last.ckpt')
     if resume and (out/'last.ckpt').exists(): run.load(out/'last.ckpt')
     whole,main = acc.prepare_model(model, device_placement=False),acc.is_main_process
     def cast(): return autocast(device) if amp else nullcontext()
     def embed(x):
-        with cast(): return embed_rows(whole, x, device, through=lambda o: joint_embed(whole, o, acc))
+        with cast():
+            return embed_rows(whole, x, device, through=lambda o: joint_embed(whole, o, acc))
     def train(): return one_epoch(run, whole, batches, seed, acc, device, cast, clip)
-    if check_start and not run.history: run.add(dict(epoch=0, batch_loss=float('nan'), **valid(embed), lr=0., seconds=0.))
+    if check_start and not run.history:
+        run.add(dict(epoch=0, batch_loss=float('nan'), **valid(embed), lr=0., seconds=0.))
     always = [StopEarly(patience if keep == 'best' else None)]
-    shown = [*([Checkpoint(out)] if out else []), Progress(epochs), *([Track(log_with, out or '.')] if log_with else []), *callbacks] if main else []
+    shown = [*([Checkpoint(out)] if out else []), Progress(epochs),
+             *([Track(log_with, out or '.')] if log_with else []), *callbacks] if main else []
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         try: epoch_loop(run, train, lambda: valid(embed), epochs, always+shown)
         finally: run.leave_best()

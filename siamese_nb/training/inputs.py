@@ -36,7 +36,7 @@ from .recipe import *
 class Inputs:
     "What the trainable part of a network reads"
     items:Items # the images that could be read
-    x:torch.Tensor # a row per image: (n, views, dim) features, or (n, views, 3, size, size) uint8 pixels
+    x:torch.Tensor # a row per image: features (n, views, dim), or uint8 (n, views, 3, size, size)
     net:SiameseNet # backbone, head and transform
     unread:list # (path, why) of images that could not be read
     seconds:float # reading and embedding
@@ -57,15 +57,19 @@ def read_inputs(
     head:torch.nn.Module, # features to embeddings
     views:tuple=('squash',), # how each image is looked at
     device=None, # where the backbone runs
-    workers:int=0, # that read: threads for features (0: as many as torch would use), processes for pixels (0: this one)
+    workers:int=0, # that read: threads for features (0: torch's), processes for pixels (0: none)
 )->Inputs:
     "Read every image once: as features of a frozen backbone, else as small pictures"
-    start,transform = time.perf_counter(),Transform(size=backbone.size, views=views, fill=mean_colour(backbone.mean.cpu()))
+    start,transform = time.perf_counter(),Transform(size=backbone.size, views=views,
+                                                    fill=mean_colour(backbone.mean.cpu()))
     if backbone.frozen: x,ok = extract(backbone, items, transform, device, workers)
     else: x,ok = read_pixels(items, transform, workers)
     unread = [(items.paths[i], _why_unread(items, i)) for i in np.flatnonzero(~ok).tolist()]
-    if not ok.any(): raise ValueError(f'{printable(items.root)}: none of {len(items):,} images can be read: {skipped_line(unread)}')
-    return Inputs(items.take(ok), x[torch.from_numpy(ok)], SiameseNet(backbone, head, transform), unread, time.perf_counter()-start)
+    if not ok.any():
+        raise ValueError(f'{printable(items.root)}: none of {len(items):,} images can be read: '
+                         f'{skipped_line(unread)}')
+    return Inputs(items.take(ok), x[torch.from_numpy(ok)], SiameseNet(backbone, head, transform),
+                  unread, time.perf_counter()-start)
 
 # %% ../../nbs/engineering/inputs.ipynb #16696b7c
 def read_pixels(
@@ -74,7 +78,8 @@ def read_pixels(
     workers:int=0, # processes that read; 0: this one
 )->tuple: # uint8 pixels (n, views, 3, size, size), and which images could be read
     "Every image as a small picture in memory"
-    x = torch.zeros(len(items), len(transform.views), 3, transform.size, transform.size, dtype=torch.uint8)
+    x = torch.zeros(len(items), len(transform.views), 3, transform.size, transform.size,
+                    dtype=torch.uint8)
     ok = np.zeros(len(items), bool)
     with bar(desc='read', total=len(items)) as shown:
         for i,views in view_loader(items, transform, workers=workers):
@@ -109,8 +114,9 @@ def settings(
     "A recipe, as the training loop wants it"
     margins = recipe.margin,recipe.pos_margin
     loss = PairContrastive(*margins, 'nonzero') if pairs else AllPairsContrastive(*margins)
-    return dict(epochs=recipe.epochs, lr=recipe.lr, wd=recipe.wd, p=recipe.classes_per_batch, k=recipe.images_per_class,
-                keep=recipe.keep, patience=recipe.patience, augment=jitter if recipe.augment=='jitter' else None, loss=loss)
+    return dict(epochs=recipe.epochs, lr=recipe.lr, wd=recipe.wd, p=recipe.classes_per_batch,
+                k=recipe.images_per_class, keep=recipe.keep, patience=recipe.patience,
+                augment=jitter if recipe.augment=='jitter' else None, loss=loss)
 
 # %% ../../nbs/engineering/inputs.ipynb #c4eab29f
 def train_inputs(
@@ -122,8 +128,10 @@ def train_inputs(
     **kwargs # seed, out, resume, device, about: for `train_model`
 )->History:
     "Train the whole network on pixels, or a head on features"
-    if inputs.net.backbone.frozen and recipe.finetune!='none': raise ValueError(f'finetune is {recipe.finetune}: that is for `train_with`')
-    if recipe.computed and inputs.net.backbone.frozen: return compute_inputs(inputs, split, recipe, pairs, kwargs.get('seed', 42))
+    if inputs.net.backbone.frozen and recipe.finetune!='none':
+        raise ValueError(f'finetune is {recipe.finetune}: that is for `train_with`')
+    if recipe.computed and inputs.net.backbone.frozen:
+        return compute_inputs(inputs, split, recipe, pairs, kwargs.get('seed', 42))
     how = settings(recipe, pairs) | dict(epochs=epochs or recipe.epochs)
     train = train_head if inputs.net.backbone.frozen else train_images
     return train(inputs.model, inputs.x, inputs.items.y, split, pairs=pairs, **how, **kwargs)
@@ -137,9 +145,11 @@ def compute_inputs(
     seed:int=42 # of folds, pairs and cohort
 )->History: # of one row; `history.cut` holds the threshold and who chose it
     "Compute the head from the training classes"
-    bb,items,units = inputs.net.backbone,inputs.items,by_image(inputs.items.labels, inputs.items.groups)
-    inputs.net.head,history,history.cut,chosen = train_new_classes(inputs.net.head, inputs.x, items.y, split, pairs, units,
-                                                                   recipe.normalise, recipe.threshold=='cross-fit', seed)
+    bb,items,units = (inputs.net.backbone,inputs.items,
+                      by_image(inputs.items.labels, inputs.items.groups))
+    inputs.net.head,history,history.cut,chosen = train_new_classes(
+        inputs.net.head, inputs.x, items.y, split, pairs, units,
+        recipe.normalise, recipe.threshold=='cross-fit', seed)
     if chosen['plain'] and bb.dim != bb.plain: # the other kind of mean is of no use
         inputs.x = inputs.x[..., :bb.plain]
         one_mean(bb)

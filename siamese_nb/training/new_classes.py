@@ -30,7 +30,8 @@ def within(
 )->Tensor: # shape (n, dim)
     "What each point is from the mean of its class"
     code = torch.from_numpy(np.unique(np.asarray(y), return_inverse=True)[1])
-    means = torch.zeros(int(code.max())+1, x.shape[1], dtype=x.dtype).index_add_(0, code, x)/torch.bincount(code)[:,None]
+    means = torch.zeros(int(code.max())+1, x.shape[1],
+                        dtype=x.dtype).index_add_(0, code, x)/torch.bincount(code)[:,None]
     return x - means[code]
 
 def within_covariance(
@@ -45,11 +46,13 @@ def inverse_root(
     r:Tensor, # residuals, shape (n, dim)
     shrinkage:float # share of the identity, of equal trace, in their covariance
 )->Tensor: # W, shape (dim, dim), with W.T@W the inverse of the mixed covariance
-    "By Cholesky; where there are fewer points than numbers, by the few directions in which they vary"
+    "By Cholesky; with fewer points than numbers, by the few directions in which they vary"
     n,dim = r.shape
     c = shrinkage*r.square().sum()/n/dim
     eye = torch.eye(dim, dtype=r.dtype)
-    if n >= dim or not c > 0: return torch.linalg.solve_triangular(torch.linalg.cholesky((1-shrinkage)*r.T@r/n + c*eye), eye, upper=False)
+    if n >= dim or not c > 0:
+        return torch.linalg.solve_triangular(torch.linalg.cholesky((1-shrinkage)*r.T@r/n + c*eye),
+                                             eye, upper=False)
     values,vectors = torch.linalg.eigh(r@r.T/n)
     keep = values > 1e-9*values[-1]
     values,directions = values[keep],r.T@vectors[:,keep]/(n*values[keep]).sqrt()
@@ -63,16 +66,18 @@ CENTRE = .75 # share of the mean that is subtracted
 def whiten(
     head:Head|NamedHead, # one linear layer, as wide as its input: Head(dim, dim, hidden=0)
     x:Tensor, # features of training images, shape (n, views, dim)
-    y=None, # class of each, shape (n,); images alone in their class say nothing; None: the covariance of all images
+    y=None, # class of each, (n,); one image alone says nothing; None: the covariance of all
     shrinkage:float=.9, # share of the identity, of equal trace, in the covariance
     centre:float=CENTRE # share of the mean that is subtracted
 )->Head|NamedHead: # the same
-    "Compute a linear head by whitening, within classes (Hatch, Kajarekar and Stolcke 2006) or of all images"
+    "Compute a linear head by whitening, within classes (Hatch et al. 2006) or of all images"
     whole,head = head,getattr(head, 'head', head)
     if whole is not head: whole.names.centre(x, centre)
     x = F.normalize(F.normalize(head.mine(x).double(), dim=-1).mean(1), dim=-1)
     r = within(x, np.zeros(len(x)) if y is None else y)
-    if not r.square().sum() > 0: raise ValueError('no class has two different training images: whitening needs pairs of the same class')
+    if not r.square().sum() > 0:
+        raise ValueError('no class has two different training images: '
+                         'whitening needs pairs of the same class')
     w = inverse_root(r, shrinkage)
     shift,last = centre*x.mean(0),head.net[-1]
     head.standardise.shift.copy_(shift)
@@ -88,9 +93,11 @@ def to_choose_from(
     normalise:str='auto' # 'none', 'always', or 'auto': both are tried
 )->list: # a dict each
     "What cross-fitting may choose from; of equals, the first is taken"
-    means = [dict(plain=False, shrinkage=.9), dict(plain=True, shrinkage=.8)] if two_means else [dict(plain=True, shrinkage=.9)]
+    means = ([dict(plain=False, shrinkage=.9), dict(plain=True, shrinkage=.8)] if two_means
+             else [dict(plain=True, shrinkage=.9)])
     shares = (0., .3, .6) if names else (0.,)
-    powers = dict(none=[0.], auto=[0., .5, 1.], always=[.5, 1.])[normalise] # of the scale: nothing, its root, all of it
+    # of the scale: nothing, its root, all of it
+    powers = dict(none=[0.], auto=[0., .5, 1.], always=[.5, 1.])[normalise]
     return [dict(**m, share=s, power=p) for m in means for s in shares for p in powers]
 
 # %% ../../nbs/further/new_classes.ipynb #14c2b82a
@@ -142,11 +149,14 @@ def fold_distances(
         e = head(mine[torch.cat([ask, some])])
         for o in group:
             q = e
-            if o['share']: q = unit(torch.cat([e, o['share']*(roots[torch.cat([ask, some])] - CENTRE*roots[rows].mean(0))], 1))
+            if o['share']:
+                q = unit(torch.cat([e, o['share']*(roots[torch.cat([ask, some])]
+                                                   - CENTRE*roots[rows].mean(0))], 1))
             q,cohort = q[:len(ask)],q[len(ask):]
             if o['power']: q = scaled_by(q, cohort, k, usual(cohort, k, owner), o['power'])
             small = len(q)**2 < 4*len(pairs[0]) # each pair of images is asked for many times
-            out.append(torch.cdist(q, q, compute_mode='donot_use_mm_for_euclid_dist')[pairs].numpy() if small else pair_distances(q, *pairs))
+            out.append(torch.cdist(q, q, compute_mode='donot_use_mm_for_euclid_dist')[pairs].numpy()
+                       if small else pair_distances(q, *pairs))
     return np.stack(out)
 
 # %% ../../nbs/further/new_classes.ipynb #64f3874e
@@ -169,22 +179,26 @@ def choose_setting(
     cross:bool=True, # cross-fitting? Else the validation pairs choose
     seed:int=42 # of folds, pairs and cohort
 )->tuple: # number of the setting, a row for each of them, `Cut`
-    "Let all classes that are not test classes choose; where they are fewer than four, or pairs are given, the validation pairs"
+    "Let all classes but the test's choose; if under four, or pairs are given, the validation pairs"
     y,split = np.asarray(y),np.asarray(split)
     rows,valid = np.flatnonzero(split!='test'),np.flatnonzero(split=='valid')
     n = len(np.unique((y if units is None else units)[rows]))
     if pairs or n < 4 or not cross:
-        a,b,t = pairs['valid'] if pairs else [valid[o] if k < 2 else o for k,o in enumerate(fixed_pairs(y[valid], seed=seed))]
+        a,b,t = pairs['valid'] if pairs else [
+            valid[o] if k < 2 else o for k,o in enumerate(fixed_pairs(y[valid], seed=seed))]
         ask = np.unique(np.concatenate([a, b]))
-        d = fold_distances(x, roots, owners(y, np.flatnonzero(split=='train'), pairs), ask, np.searchsorted(ask, [a, b]), options, seed)
+        d = fold_distances(x, roots, owners(y, np.flatnonzero(split=='train'), pairs), ask,
+                           np.searchsorted(ask, [a, b]), options, seed)
         source = 'validation pairs'
     else:
-        def measure(fit, ask, a, b): return fold_distances(x, roots, owners(y, rows[fit]), rows[ask], (a, b), options, seed)
+        def measure(fit, ask, a, b):
+            return fold_distances(x, roots, owners(y, rows[fit]), rows[ask], (a, b), options, seed)
         d,t = cross_fit(y[rows], measure, None if units is None else units[rows], seed=seed)
         source = f'cross-fitting over {n:,} classes'
     best = [best_cut(o, t) for o in d]
     i = int(np.argmax([round(accuracy, 6) for _,accuracy in best]))
-    table = [dict(o, accuracy=accuracy, eer=equal_error_rate(k, t), threshold=cut) for o,k,(cut,accuracy) in zip(options, d, best)]
+    table = [dict(o, accuracy=accuracy, eer=equal_error_rate(k, t), threshold=cut)
+             for o,k,(cut,accuracy) in zip(options, d, best)]
     return i,table,Cut(best[i][0], logistic(d[i], t), source, options[i]['power']>0)
 
 # %% ../../nbs/further/new_classes.ipynb #089b1e3e
@@ -207,17 +221,17 @@ def owners(
 
 @torch.no_grad()
 def train_new_classes(
-    head:Head|NamedHead, # from `computed_head`: as wide as a plain mean, with the backbone's names where it has any
+    head:Head|NamedHead, # from `computed_head`: as wide as a plain mean, maybe with names
     features:Tensor, # cached (n, views, dim), of one kind of mean or both
     y:np.ndarray, # class of every image
     split:np.ndarray, # 'train', 'valid' or 'test' for every image
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y), rows of `features`
     units:np.ndarray|None=None, # classes that share photos have one number; None: each its own
     normalise:str='auto', # distances: 'none', 'always', or 'auto'
-    cross:bool=True, # do all classes that are not test classes choose, or only the validation pairs?
+    cross:bool=True, # do all classes choose that are not test classes, or the validation pairs?
     seed:int=42 # of folds, pairs and cohort
 )->tuple: # head, `History` of one row, `Cut`, and the setting
-    "A head for classes that training does not meet: computed, with settings and threshold chosen by cross-fitting"
+    "A head for new classes: computed, with settings and threshold chosen by cross-fitting"
     names,n = getattr(head, 'names', None),head.config['dim_in']
     roots = None if names is None else names(features) + names.mean
     options = to_choose_from(features.shape[-1]==2*n, names is not None, normalise)
@@ -226,7 +240,9 @@ def train_new_classes(
     x = features[..., :n] if options[i]['plain'] else features
     best = head_for(options[i], head, x, rows, owner, seed)
     check = fixed_check(x, y, split, seed=seed, pairs=pairs, threshold=cut.threshold)(best)
-    return best,History([dict(epoch=0, batch_loss=check['train_loss'], lr=0., seconds=0.) | check]),cut,dict(table[i], table=table)
+    return (best,
+            History([dict(epoch=0, batch_loss=check['train_loss'], lr=0., seconds=0.) | check]),cut,
+            dict(table[i], table=table))
 
 # %% ../../nbs/further/new_classes.ipynb #628cd1ae
 @torch.no_grad()
@@ -239,11 +255,13 @@ def head_for(
     seed:int=42 # of the cohort
 )->nn.Module: # computed
     "The head that a setting describes, from the training images"
-    n,named,(some,owns) = head.config['dim_in'],getattr(head, 'names', None),cohort_of(rows, owner, seed)
+    n,named,(some,owns) = (head.config['dim_in'],getattr(head, 'names', None),
+                           cohort_of(rows, owner, seed))
     rows = torch.from_numpy(np.asarray(rows))
     best = Head(n, n, hidden=0)
     if named is not None: best = NamedHead(best, len(named.bias)).name_with(named)
     whiten(best.requires_grad_(False).eval(), x[rows], owner, option['shrinkage'])
     if named is not None: best.names.share.fill_(option['share'])
     if not option['power']: return best
-    return Scaled(best, best(x[some]), neighbourhood(len(some)), owner=owns, power=option['power']).eval()
+    return Scaled(best, best(x[some]), neighbourhood(len(some)), owner=owns,
+                  power=option['power']).eval()

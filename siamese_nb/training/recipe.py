@@ -33,43 +33,56 @@ class Recipe:
     pos_margin:float=.5 # of the contrastive loss, for same pairs
     keep:str='last' # which epoch: the 'last', or the 'best' on validation pairs
     patience:int|None=None # epochs without a new best before training stops; None: never
-    threshold:str='valid' # chosen on: 'valid' pairs, or 'cross-fit' over all classes that are no test classes
-    normalise:str='none' # of distances by a cohort: 'none', 'always', or 'auto', where cross-fitting says that it helps
+    threshold:str='valid' # 'valid' pairs choose it, or 'cross-fit': all but the test classes
+    normalise:str='none' # of distances by a cohort: 'none', 'always', 'auto' (where it helps)
 
     def __post_init__(self):
         object.__setattr__(self, 'views', tuple(self.views))
         check_recipe(self)
 
 # %% ../../nbs/engineering/recipe.ipynb #0962b589
-_words = dict(pooling=('mean', 'both'), finetune=('none', 'last', 'all'), augment=('none', 'jitter'), keep=('last', 'best'),
+_words = dict(pooling=('mean', 'both'), finetune=('none', 'last', 'all'),
+              augment=('none', 'jitter'), keep=('last', 'best'),
               threshold=('valid', 'cross-fit'), normalise=('none', 'auto', 'always'))
 _whole = ('heads', 'epochs', 'classes_per_batch', 'images_per_class', 'patience')
-_ranges = dict(heads=(0, 64), dropout=(0, .99), epochs=(0, 10_000), lr=(1e-9, 100), wd=(0, 100), classes_per_batch=(2, 10_000),
-               images_per_class=(2, 1000), margin=(1e-6, 100), pos_margin=(0, 100), patience=(1, 10_000))
+_ranges = dict(heads=(0, 64), dropout=(0, .99), epochs=(0, 10_000), lr=(1e-9, 100), wd=(0, 100),
+               classes_per_batch=(2, 10_000), images_per_class=(2, 1000), margin=(1e-6, 100),
+               pos_margin=(0, 100), patience=(1, 10_000))
 
 def check_recipe(
     r:Recipe # any
 )->Recipe: # the same
     "ValueError, one line, for a value that no run could use."
     for k,allowed in _words.items():
-        if getattr(r, k) not in allowed: raise ValueError(f"recipe: {k} is {quoted(getattr(r, k))}: it can be {', '.join(allowed)}")
+        if getattr(r, k) not in allowed:
+            raise ValueError(f"recipe: {k} is {quoted(getattr(r, k))}: "
+                             f"it can be {', '.join(allowed)}")
     for k,(lo,hi) in _ranges.items():
         v = getattr(r, k)
         if v is None and k=='patience': continue
-        if isinstance(v, bool) or not isinstance(v, (int, float)) or not lo<=v<=hi: raise ValueError(f'recipe: {k} is {quoted(v)}: give a number from {lo} to {hi}')
-        if k in _whole and not isinstance(v, int): raise ValueError(f'recipe: {k} is {quoted(v)}: give a whole number')
-    if not isinstance(r.computed, bool): raise ValueError(f'recipe: computed is {quoted(r.computed)}: give true or false')
+        if isinstance(v, bool) or not isinstance(v, (int, float)) or not lo<=v<=hi:
+            raise ValueError(f'recipe: {k} is {quoted(v)}: give a number from {lo} to {hi}')
+        if k in _whole and not isinstance(v, int):
+            raise ValueError(f'recipe: {k} is {quoted(v)}: give a whole number')
+    if not isinstance(r.computed, bool):
+        raise ValueError(f'recipe: computed is {quoted(r.computed)}: give true or false')
     if not (isinstance(r.name, str) and r.name): raise ValueError('recipe: give it a name')
-    if not (r.views and all(isinstance(v, str) for v in r.views)): raise ValueError(f'recipe: views is {quoted(r.views)}: give names of views, such as squash and crop')
-    if not (r.heads or r.computed): raise ValueError('recipe: no head is computed and none is trained: give heads 1 or more')
+    if not (r.views and all(isinstance(v, str) for v in r.views)):
+        raise ValueError(f'recipe: views is {quoted(r.views)}: give names of views, '
+                         'such as squash and crop')
+    if not (r.heads or r.computed):
+        raise ValueError('recipe: no head is computed and none is trained: give heads 1 or more')
     return r
 
 # %% ../../nbs/engineering/recipe.ipynb #80a7476d
 KNOWN = Recipe() # photographs of classes that training has met: a frozen backbone, two heads
-NEW = Recipe('new', pooling='both', computed=True, heads=0, threshold='cross-fit', normalise='auto') # classes that training never meets
-SMALL = Recipe('small', views=('squash',), heads=1, dropout=0., finetune='all', augment='jitter', lr=2e-3, wd=.05, classes_per_batch=10,
-               images_per_class=16, keep='best', patience=10) # small drawings, a small network from scratch
-FINE_TUNE = Recipe('fine_tune', finetune='last') # as KNOWN, and then the last stage of the backbone learns as well
+# classes that training never meets
+NEW = Recipe('new', pooling='both', computed=True, heads=0, threshold='cross-fit', normalise='auto')
+# small drawings, a small network from scratch
+SMALL = Recipe('small', views=('squash',), heads=1, dropout=0., finetune='all', augment='jitter',
+               lr=2e-3, wd=.05, classes_per_batch=10, images_per_class=16, keep='best', patience=10)
+# as KNOWN, and then the last stage of the backbone learns as well
+FINE_TUNE = Recipe('fine_tune', finetune='last')
 
 # %% ../../nbs/engineering/recipe.ipynb #9e49a24e
 PRESETS = dict(known=KNOWN, new=NEW, small=SMALL, fine_tune=FINE_TUNE)
@@ -88,11 +101,16 @@ def from_dict(
     "A recipe out of text and numbers; ValueError, one line, for a name that it has not."
     d = dict(d)
     preset = d.pop('preset', 'known')
-    if not (isinstance(preset, str) and preset in PRESETS): raise ValueError(f"{where}: preset is {quoted(preset)}: it can be {', '.join(PRESETS)}")
+    if not (isinstance(preset, str) and preset in PRESETS):
+        raise ValueError(f"{where}: preset is {quoted(preset)}: it can be {', '.join(PRESETS)}")
     odd = sorted(set(d)-{f.name for f in fields(Recipe)})
-    if odd: raise ValueError(f"{where}: a recipe has no {printable(odd[0])[:60]}: it has {', '.join(f.name for f in fields(Recipe))}")
+    if odd:
+        raise ValueError(f"{where}: a recipe has no {printable(odd[0])[:60]}: "
+                         f"it has {', '.join(f.name for f in fields(Recipe))}")
     try: return replace(PRESETS[preset], **d)
-    except TypeError: raise ValueError(f'{where}: views is {quoted(d.get("views"))}: give names of views, such as squash and crop') from None
+    except TypeError:
+        raise ValueError(f'{where}: views is {quoted(d.get("views"))}: give names of views, '
+                         'such as squash and crop') from None
 
 # %% ../../nbs/engineering/recipe.ipynb #6ac486de
 def read_recipe(
@@ -103,9 +121,14 @@ def read_recipe(
     if isinstance(file, dict): return from_dict(file)
     if str(file) in PRESETS: return PRESETS[str(file)]
     try: d = json.loads(read_bytes(Path(file).expanduser(), 1<<20))
-    except FileNotFoundError: raise FileNotFoundError(f"no recipe at {printable(file)}: give a JSON file, or {', '.join(PRESETS)}") from None
-    except (ValueError, OSError, RecursionError) as e: raise ValueError(f'{printable(file)} is no recipe: {printable(e)}') from None
-    if not isinstance(d, dict): raise ValueError(f'{printable(file)} is no recipe: an object with names and values is expected')
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no recipe at {printable(file)}: give a JSON file, "
+                                f"or {', '.join(PRESETS)}") from None
+    except (ValueError, OSError, RecursionError) as e:
+        raise ValueError(f'{printable(file)} is no recipe: {printable(e)}') from None
+    if not isinstance(d, dict):
+        raise ValueError(f'{printable(file)} is no recipe: '
+                         'an object with names and values is expected')
     return from_dict(d, printable(file))
 
 # %% ../../nbs/engineering/recipe.ipynb #81ce21c3

@@ -34,7 +34,8 @@ def jitter(
     r = torch.rand(len(x), 3, generator=generator, device=x.device)*2 - 1
     angle,move = r[:,0]*turn*torch.pi/180,r[:,1:]*2*shift # affine_grid measures in half sides
     cos,sin = angle.cos(),angle.sin()
-    theta = torch.stack([torch.stack([cos, -sin, move[:,0]], 1), torch.stack([sin, cos, move[:,1]], 1)], 1)
+    theta = torch.stack([torch.stack([cos, -sin, move[:,0]], 1),
+                         torch.stack([sin, cos, move[:,1]], 1)], 1)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     moved = F.grid_sample(x.float(), grid, padding_mode='border', align_corners=False)
     return moved if x.is_floating_point() else moved.round().to(x.dtype)
@@ -49,7 +50,9 @@ class EachHead(nn.Module):
         super().__init__()
         self.loss,self.dims = loss,[h.dim for h in heads.heads if learns(h)]
 
-    def forward(self, e, target): return sum(self.loss(F.normalize(p, dim=-1), target) for p in e.split(self.dims, -1))/len(self.dims)
+    def forward(self, e, target):
+        return sum(self.loss(F.normalize(p, dim=-1), target)
+                   for p in e.split(self.dims, -1))/len(self.dims)
 
     def extra_repr(self): return f'dims={self.dims}' 
 
@@ -64,7 +67,7 @@ def train_split(
     k:int=4, # images of each
     augment=None, # (batch of images, generator) -> batch
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y), rows of `x`; None: pairs by class
-    every_image:bool=False, # batches in which each image occurs once an epoch, instead of each class equally often
+    every_image:bool=False, # each image once an epoch, instead of each class equally often
     seed:int=42, # of batches, dropout and fixed pairs
     **kwargs # for `train_model`
 )->History: # a row per epoch
@@ -75,7 +78,9 @@ def train_split(
     check = fixed_check(x, y, split, seed=seed, pairs=pairs, loss=loss)
     if isinstance(model, Heads): loss = EachHead(loss, model)
     if pairs: batches = pair_batches(TensorViews(x, y, augment), p*k//2, pairs['train'], seed=seed)
-    else: batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k, seed=seed, every_image=every_image)
+    else:
+        batches = pk_batches(TensorViews(x[torch.from_numpy(rows)], y[rows], augment), p, k,
+                             seed=seed, every_image=every_image)
     return train_model(model, batches, loss, check, seed=seed, **kwargs)
 
 # %% ../../nbs/further/photographs.ipynb #fbfa730b
@@ -100,7 +105,8 @@ def train_images(
 )->History: # a row per epoch
     "Train a small network from scratch on images in memory"
     preset = dict(lr=2e-3, wd=.05, p=10, k=16, augment=jitter)
-    with torch_threads(1): return train_split(net, images, y, split, epochs=epochs, **preset | kwargs)
+    with torch_threads(1):
+        return train_split(net, images, y, split, epochs=epochs, **preset | kwargs)
 
 # %% ../../nbs/further/photographs.ipynb #d4af8dd7
 def train_head(
@@ -112,6 +118,9 @@ def train_head(
     **kwargs # for `train_split` and `train_model`
 )->History: # a row per epoch
     "Train a head on the cached features of a frozen backbone"
-    if isinstance(head, (Head, Heads)): head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
-    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, amp=True, keep='last') # the last epoch is kept
-    with torch_threads(1): return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)
+    if isinstance(head, (Head, Heads)):
+        head.fit_inputs(features[torch.from_numpy(np.asarray(split)=='train')])
+    # the last epoch is kept
+    preset = dict(lr=3e-3, wd=.01, p=32, k=4, every_image=True, amp=True, keep='last')
+    with torch_threads(1):
+        return train_split(head, features, y, split, epochs=epochs, **preset | kwargs)

@@ -26,7 +26,9 @@ def param_groups(
         if not p.requires_grad: continue
         rate = next((v for k,v in (lrs or {}).items() if name.startswith(k)), lr)
         groups.setdefault((rate, wd if p.ndim > 1 else 0.), []).append(p)
-    if not groups: raise ValueError('no parameter of the model needs a gradient: unfreeze something, or train its head alone')
+    if not groups:
+        raise ValueError('no parameter of the model needs a gradient: unfreeze something, '
+                         'or train its head alone')
     return [dict(params=ps, lr=rate, weight_decay=decay) for (rate,decay),ps in groups.items()]
 
 # %% ../../nbs/engineering/steps.ipynb #709d430f
@@ -57,7 +59,8 @@ def joint_embed(
     if n == 1: return model(x)
     shares = x.tensor_split(n)
     mine = model(shares[rank])
-    if mine.requires_grad: mine.register_hook(lambda g: g*n) # the processes' gradients will be averaged: undo that
+    # the processes' gradients will be averaged: undo that
+    if mine.requires_grad: mine.register_hook(lambda g: g*n)
     padded = F.pad(mine.detach(), (0, 0, 0, len(shares[0])-len(mine)))
     everyone = acc.gather(padded).unflatten(0, (n, -1))
     parts = [e[:len(s)] for e,s in zip(everyone, shares)]
@@ -74,7 +77,9 @@ class InChunks(nn.Module):
         super().__init__()
         self.model,self.size = model,size
 
-    def forward(self, x): return torch.cat([checkpoint(self.model, o, use_reentrant=False) for o in x.split(self.size)])
+    def forward(self, x):
+        return torch.cat([checkpoint(self.model, o, use_reentrant=False)
+                          for o in x.split(self.size)])
 
 # %% ../../nbs/engineering/steps.ipynb #15b039fa
 def train_step(
