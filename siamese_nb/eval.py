@@ -110,7 +110,8 @@ def plot_roc(
 ):
     "True against false matches on two kinds of axis, with the point of equal errors."
     fig, axs = panels(2)
-    x = np.geomspace(1e-4, 1, 200)
+    least = max(1e-4, 1/min((np.asarray(y)==1).sum() for _,y in scores.values())) # one pair
+    x = np.geomspace(least, 1, 200)
     for name,(d, y) in scores.items():
         fpr, tpr, _ = roc(d, y)
         eer, color = equal_error_rate(d, y), GREY if name in ('frozen', 'random') else SAME
@@ -121,7 +122,7 @@ def plot_roc(
     for ax in axs: ax.plot(x, x, ':', color='black', lw=1, label='chance: AUC 0.500, EER 0.500')
     axs[0].set(xlabel='false match rate', ylabel='true match rate', aspect='equal')
     axs[1].set(xlabel='false match rate (logarithmic)', ylabel='true match rate', xscale='log',
-               xlim=(1e-4, 1))
+               xlim=(least, 1))
     axs[0].legend(fontsize=8, loc='lower right')
     plt.close(fig) # the caller shows it once
     return fig

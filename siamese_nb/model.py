@@ -155,7 +155,7 @@ def embed(self:SiameseNet,
     x:Tensor # pixels, shape (n,3,s,s) or (n,V,3,s,s) for V views
 )->Tensor: # embeddings, shape (n,dim)
     "Images to embeddings."
-    f = self.backbone(x.flatten(0,-4))
+    f = self.backbone(x.flatten(0,-4)) # views become images of their own
     return self.head(f.view(*x.shape[:-3], -1))
 
 # %% ../nbs/02_model.ipynb #194f9fe7
@@ -163,7 +163,7 @@ def embed(self:SiameseNet,
 def train(self:Backbone,
     mode:bool=True # learn, or evaluate?
 ):
-    "Parts without a learning parameter stay in evaluation mode, so their batch norms never move."
+    "Parts whose parameters are all frozen stay in evaluation mode: batch norms never move."
     nn.Module.train(self, mode)
     for m in self.net.modules():
         ps = list(m.parameters())

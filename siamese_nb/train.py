@@ -154,7 +154,7 @@ CURVES = ('loss', 'accuracy', 'precision', 'recall', 'f1')
 
 def plot_curve(
     history:History, # of a training
-    what:str, # one of CURVES
+    what:str, # one of CURVES, or auc
     ax=None # matplotlib axes; None: new ones
 ): # the axes
     "Training and validation pairs over the epochs, the kept epoch marked"
@@ -162,11 +162,12 @@ def plot_curve(
     t = history.table()
     style = dict(marker='.') if len(t) < 20 else {}
     for part,c in PART_COLOURS.items():
+        if f'{part}_{what}' not in t: continue # the AUC is asked of validation pairs alone
         ax.plot(t['epoch'], t[f'{part}_{what}'], color=c, label=PART_LABELS[part], **style)
     line = history.collapse if what == 'loss' else None
     if line: ax.axhline(line, ls=':', color='black', label='collapse line')
     ax.axvline(history[history.best]['epoch'], lw=1, ls='--', color='#999999', label='kept')
-    ax.set(xlabel='epoch', ylabel='F1' if what == 'f1' else what)
+    ax.set(xlabel='epoch', ylabel=dict(f1='F1', auc='AUC').get(what, what))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.legend(fontsize=8, loc='lower center', bbox_to_anchor=(.5, 1), ncol=2, handlelength=1.5,
               columnspacing=1, frameon=False) # above the chart, where it hides no line
