@@ -1,9 +1,11 @@
 "Weights that are missing, damaged, or of another network"
 
 from unittest import mock
+from urllib.error import URLError
 
 import pytest
 import torch
+from torchvision.models import resnet50
 
 from siamese_nb.nets.backbones import load_weights, make_backbone, unfreeze_last
 from siamese_nb.nets.runtime import faster
@@ -64,4 +66,25 @@ def test_download_of_resnet():
     with mock.patch('torchvision.models._api.load_state_dict_from_url', return_value=state) as fetch: bb = make_backbone('resnet50')
     assert bb.frozen and bb.classifier.weight.shape == (1000, 2048) and fetch.call_args.kwargs['check_hash'] and fetch.call_args.kwargs['weights_only']
     with mock.patch('torchvision.models._api.load_state_dict_from_url', side_effect=TimeoutError('timed out')), pytest.raises(OSError, match='--backbone-weights') as e: make_backbone('resnet50')
+    assert one_line(e)
+
+DOWNLOAD = 'torchvision.models._api.load_state_dict_from_url'
+
+def test_auto_takes_resnet50_where_its_weights_come(monkeypatch):
+    state = resnet50().state_dict()
+    monkeypatch.setattr(DOWNLOAD, lambda *args, **kwargs: state)
+    bb = make_backbone('auto')
+    assert bb.name == 'resnet50' and bb.frozen and torch.equal(bb.net.conv1.weight, state['conv1.weight'])
+    assert bb.why == 'auto took resnet50, whose weights were at hand'
+
+def test_auto_without_a_connection(monkeypatch):
+    def cut(*args, **kwargs): raise URLError('no route to host')
+    monkeypatch.setattr(DOWNLOAD, cut)
+    bb = make_backbone('auto')
+    assert bb.name == 'efficientnet_lite0' and 'no route to host' in bb.why and '\n' not in bb.why
+    with pytest.raises(OSError, match='--backbone-weights') as e: make_backbone('resnet50')
+    assert one_line(e)
+
+def test_unknown_backbone():
+    with pytest.raises(ValueError, match="unknown backbone 'resnet5O': choose auto, resnet50") as e: make_backbone('resnet5O')
     assert one_line(e)

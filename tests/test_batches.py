@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from siamese_nb.data.batches import FileViews, PKSampler, TensorViews, pk_batches, whole
+from siamese_nb.data.batches import FileViews, PairList, PairSampler, PKSampler, TensorViews, on_device, pair_batches, pk_batches, some_pairs, whole
 from siamese_nb.data.images import Transform
-from siamese_nb.data_split import get_digits
+from siamese_nb.data_split import get_digits, make_split
+from siamese_nb.pairs import fixed_pairs
 
 def nudge(x, generator): return x+torch.randn(x.shape, generator=generator)
 
@@ -34,3 +35,49 @@ def test_one_item_of_a_data_set(tmp_path):
     with pytest.raises(IndexError): data[4]
     some = FileViews(get_digits().take(np.arange(3)), Transform(8, ('squash', 'crop')))
     assert some[2][0].shape==(3, 8, 8) and [int(t) for _,t in some]==get_digits().y[:3].tolist()
+
+def test_on_device(monkeypatch):
+    "A card takes what fits into three tenths of its free memory"
+    some = torch.zeros(10, 1, 30, dtype=torch.uint8) # 300 bytes
+    assert on_device(some, 'cpu') is some
+    monkeypatch.setattr('torch.cuda.mem_get_info', lambda device: (900, 4000))
+    assert on_device(some, 'cuda') is some # 270 may be used
+    monkeypatch.setattr('torch.cuda.mem_get_info', lambda device: (1000, 4000))
+    monkeypatch.setattr(torch.Tensor, 'to', lambda self, device: f'moved to {device}')
+    assert on_device(some, 'cuda')=='moved to cuda'
+
+def test_pair_sampler():
+    y = get_digits().y
+    sampler = PairSampler(y, 64)
+    for batch in sampler:
+        i,_,t = np.array(batch).T
+        a,b = i[:64],i[64:]
+        assert t[:64].sum()==32 # balanced in every batch
+        assert ((y[a]!=y[b]).astype(int)==t[:64]).all()
+        assert not (a==b).any() and len(set(a[:32]))==len(set(a[32:]))==32
+    before = list(sampler)
+    assert list(sampler)==before # the same epoch again
+    sampler.set_epoch(1)
+    assert list(sampler)!=before # a new one
+    with pytest.raises(ValueError, match='even'): PairSampler(y, 63)
+    assert len(list(PairSampler([0,0,1], 64))[0])==8 # a tiny data set gets a batch as large as it can fill
+
+def test_some_pairs_are_a_fair_sample():
+    few = some_pairs(np.arange(90), np.arange(90)+1, np.arange(90)//60, 30) # 60 same pairs, then 30 different ones
+    assert np.bincount(few[2]).tolist()==[20, 10]
+
+def test_pair_list_gives_each_pair_once():
+    digits = get_digits()
+    valid = digits.take(make_split(digits)=='valid')
+    given = list(zip(*(o.tolist() for o in fixed_pairs(valid.y, 300))))
+    got = [(p[0],q[0],p[2]) for batch in PairList(*zip(*given), batch_size=64) for p,q in zip(batch[:len(batch)//2], batch[len(batch)//2:])]
+    assert sorted(got)==sorted(given) and got!=given
+
+def test_what_a_batch_holds():
+    digits = get_digits()
+    data = TensorViews(torch.arange(2.*len(digits)).view(-1, 2, 1), digits.y)
+    for x,target in pair_batches(data): assert (len(x), len(target))==(128, 64)
+    x,target = next(iter(pk_batches(data, p=5, k=3)))
+    assert torch.unique(target, return_counts=True)[1].tolist()==[3]*5
+    index,draw,_ = next(iter(PKSampler(digits.y, 5, 3)))[0]
+    assert torch.equal(x[0], data.flat.view(-1, 2, 1)[index, draw%2]) # the view that the draw says

@@ -11,7 +11,8 @@ from siamese_nb.nets.features import KIND, FeatureCache, content_hashes, embed_v
 from siamese_nb.model import Head
 from siamese_nb.nets.sealed import save_sealed
 from siamese_nb.training.inputs import read_inputs
-from siamese_nb.data.images import Transform
+from siamese_nb.data.folders import get_folder
+from siamese_nb.data.images import Transform, read_image
 
 SMALL = Transform(16)
 
@@ -35,6 +36,75 @@ def test_same_picture_twice_is_embedded_once(digits, monkeypatch):
     monkeypatch.setattr('siamese_nb.nets.features.embed_views', lambda *a, **kw: asked.append(len(a[2])) or embed_views(*a, **kw))
     x,_ = extract(freeze(make_backbone('tiny')), digits.take([3, 4, 3, 3]), SMALL)
     assert asked == [2] and torch.equal(x[0], x[2]) and torch.equal(x[0], x[3])
+
+@pytest.fixture
+def asked(monkeypatch):
+    "(how many images, which views) of every call that embeds"
+    calls = []
+    def counted(net, views, idxs, *args, **kwargs):
+        calls.append((len(idxs), views.transform.views))
+        return embed_views(net, views, idxs, *args, **kwargs)
+    monkeypatch.setattr('siamese_nb.nets.features.embed_views', counted)
+    return calls
+
+@pytest.fixture
+def files(tmp_path):
+    "Forty digits as files"
+    digits = get_digits()
+    for i in range(0, 1797, 45):
+        (tmp_path/'digits'/digits.labels[i]).mkdir(parents=True, exist_ok=True)
+        digits.open(i).save(tmp_path/'digits'/digits.labels[i]/f'{i:04d}.png')
+    return get_folder(tmp_path/'digits')
+
+TWO = Transform(16, ('squash', 'squash+flip'))
+
+def test_second_call_embeds_nothing(files, asked):
+    bb = freeze(make_backbone('tiny'))
+    first,ok = extract(bb, files, TWO)
+    again,_ = extract(bb, files, TWO)
+    assert asked == [(40, TWO.views)] and ok.all() and torch.equal(first, again)
+    with torch.no_grad(): direct = bb(TWO(read_image(files, 3)))
+    assert torch.cosine_similarity(first[3], direct).min() > .99
+
+def test_renamed_repainted_broken(files, asked):
+    "Only what changed is embedded, though neither name nor time of the repainted file did; what broke is reported"
+    bb = freeze(make_backbone('tiny'))
+    first,_ = extract(bb, files, TWO)
+    a,b,c = (files.file(i) for i in (0, 10, 20))
+    a.rename(a.with_name('renamed.png'))
+    stamp = b.stat()
+    get_digits().open(777).save(b)
+    os.utime(b, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    c.write_bytes(c.read_bytes()[:60])
+    changed = get_folder(files.root)
+    asked.clear()
+    new,ok = extract(bb, changed, TWO)
+    assert [n for n,_ in asked] == [2] # tried: the repainted and the broken one
+    assert [changed.paths[i] for i in np.flatnonzero(~ok)] == [files.paths[20]]
+    assert not torch.allclose(new[changed.paths.index(files.paths[10])], first[10])
+    assert torch.equal(new[changed.paths.index(f'{files.labels[0]}/renamed.png')], first[0])
+
+def test_other_weights_other_size_damaged_cache(files, asked, tmp_path):
+    bb = freeze(make_backbone('tiny'))
+    first,_ = extract(bb, files, TWO)
+    asked.clear()
+    one = files.take([1])
+    extract(freeze(make_backbone('tiny')), one, TWO) # other random weights
+    extract(bb, one, Transform(18))                  # another size
+    extract(bb, one, SMALL)                          # the first of the two views: known
+    assert [n for n,_ in asked] == [1, 1]
+    kept = list((tmp_path/'cache').rglob('*.safetensors'))
+    for f in kept: f.write_bytes(f.read_bytes()[:100])
+    assert kept and not list((tmp_path/'cache').rglob('.*.part'))
+    repaired,_ = extract(bb, one, TWO)
+    assert torch.allclose(repaired[0], first[1], atol=.01) and len(asked) == 3
+
+def test_third_view_alone_is_embedded(digits, asked):
+    bb,eight = freeze(make_backbone('tiny')),digits.take(range(8))
+    extract(bb, eight, TWO)
+    asked.clear()
+    extract(bb, eight, Transform(16, (*TWO.views, 'crop')))
+    assert asked == [(8, ('crop',))]
 
 def test_nothing_to_embed(digits, tmp_path):
     x,ok = extract(freeze(make_backbone('tiny')), digits.take(np.array([], int)), SMALL)

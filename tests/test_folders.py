@@ -123,3 +123,36 @@ def test_caltech101_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
     assert got==data/'caltech101/101_ObjectCategories' and sorted(p.name for p in got.iterdir())==['BACKGROUND_Google', 'Faces', 'accordion']
     assert find_caltech101(data)==find_caltech101(got)==got
     assert [p.name for p in data.iterdir()]==['caltech101'] # nothing else is left behind
+
+def test_disk_order_changes_nothing(tmp_path, monkeypatch):
+    classes(tmp_path/'d')
+    image(tmp_path/'d/lost.png'); (tmp_path/'d/c0/notes.txt').write_text('the first batch')
+    listed,found = list_images(tmp_path/'d'),get_folder(tmp_path/'d')
+    seen = []
+    def other_order(folder, scan=os.scandir):
+        seen.append(folder)
+        return reversed(list(scan(folder)))
+    monkeypatch.setattr('os.scandir', other_order)
+    other = get_folder(tmp_path/'d')
+    assert list_images(tmp_path/'d')==listed and len(listed[0])==19 and len(seen)==8
+    assert other.paths==found.paths and list(other.groups)==list(found.groups) and list(make_split(other))==list(make_split(found))
+
+def test_folders_that_are_no_data_set(tmp_path):
+    (tmp_path/'nothing').mkdir()
+    for c in 'ab': image(tmp_path/f'singles/{c}/1.png')
+    for i in range(8): image(tmp_path/f'lonely/zero/{i}.png', (i*9,0,0))
+    for name,error,said in (('missing', OSError, 'no folder'), ('nothing', ValueError, 'no images'),
+                            ('lonely', ValueError, 'only one class'), ('singles', ValueError, 'no class with two images')):
+        with pytest.raises(error, match=said) as e: get_folder(tmp_path/name)
+        assert '\n' not in str(e.value)
+
+def test_data_sets_by_name(tmp_path, monkeypatch):
+    from siamese_nb.data.datasets import get_caltech101,get_items
+    with pytest.raises(ValueError, match="'clean'"): get_caltech101(classes='tidy')
+    with pytest.raises(ValueError, match='only caltech101 has a choice'): get_items('digits', classes='clean')
+    classes(tmp_path/'small'); classes(tmp_path/'digits')
+    assert get_items(tmp_path/'small').paths==get_folder(tmp_path/'small').paths
+    mine = get_items(tmp_path/'digits') # a folder called digits is meant when it is given as a folder
+    assert (len(mine), mine.name)==(18, 'digits_folder')
+    monkeypatch.setattr('siamese_nb.data.datasets.find_caltech101', lambda root: None)
+    with pytest.raises(FileNotFoundError, match='no copy'): get_caltech101(tmp_path, download=False)

@@ -1,4 +1,5 @@
 "One embedding for one picture: alone, among many, through search, as ONNX, and on processors that are fast at bfloat16"
+import sys
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from siamese_nb.apps.matcher import Matcher
 from siamese_nb.data.images import Transform
 from siamese_nb.model import Head, SiameseNet
 from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.nets.runtime import faster
 
 @pytest.fixture(scope='module')
 def pictures():
@@ -39,3 +41,17 @@ def test_one_arithmetic(pictures, tmp_path, monkeypatch):
     views = torch.stack([net.transform(torch.from_numpy(o).permute(2, 0, 1)) for o in pictures[:4]])
     onnx = session.run(None, dict(pixels=views.numpy()))[0]
     assert np.linalg.norm(onnx - alone[:4], axis=1).max() < 1e-3
+
+def test_without_onnx_runtime(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    lite = make_backbone('efficientnet_lite0').eval()
+    pixels = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain = faster(lite)
+    with torch.inference_mode(): assert torch.allclose(plain(pixels), lite(pixels), atol=1e-4)
+    assert plain.why == 'PyTorch, because ONNX Runtime cannot (import of onnxruntime halted; None in sys.modules)'
+
+def test_what_no_graph_is_made_of(monkeypatch):
+    assert faster(make_backbone('tiny'), images=100).why == 'PyTorch'
+    def refuse(net, size): raise RuntimeError('no such operation\nand more')
+    monkeypatch.setattr('siamese_nb.nets.runtime.to_onnx', refuse)
+    assert faster(make_backbone('tiny')).why == 'PyTorch, because ONNX Runtime cannot (no such operation)'
