@@ -27,7 +27,7 @@ def features(net, items):
     if bb.dim > bb.plain: return extract(bb, items, net.transform)
     wide = make_backbone(bb.name, pool='both')
     x,ok = extract(wide, items, net.transform)
-    return wide.plain_half(x),ok
+    return x[..., :wide.plain],ok
 
 @call_parse
 def main(name:str, # of the run

@@ -232,7 +232,7 @@ def frozen_embeddings(
 )->torch.Tensor: # (n, features), length 1
     "What the backbone alone makes of one plain view"
     bb = inputs.net.backbone
-    x = bb.plain_half(inputs.x[:,0]) if bb.frozen else inputs.x[:,0]
+    x = inputs.x[:, 0, :bb.plain] if bb.frozen else inputs.x[:,0]
     with torch_threads(1):
         return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn, Tensor
-from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
@@ -75,17 +74,15 @@ class PairCheck:
         l = contrastive_loss(d, torch.from_numpy(y), self.margin, self.pos_margin).item()
         return {f'{part}_loss':l} | {f'{part}_{k}':v for k,v in s.items() if k != 'confusion'}
 
-# %% ../nbs/04_train.ipynb #f4c3667c
-@patch
-def __call__(self:PairCheck,
-    embed # function: rows -> embeddings
-)->dict: # train_loss, ..., valid_f1, valid_auc, threshold
-    "One row of the history"
-    d = {k:p.distances(embed) for k,p in self.parts.items()}
-    v,y = d['valid'].numpy(),self.parts['valid'].y
-    thr = best_threshold(v, y) if self.threshold is None else self.threshold
-    auc = dict(valid_auc=float(roc_auc_score(y, v)), threshold=float(thr))
-    return self.scores('train', d['train'], thr) | self.scores('valid', d['valid'], thr) | auc
+    def __call__(self,
+        embed # function: rows -> embeddings
+    )->dict: # train_loss, ..., valid_f1, valid_auc, threshold
+        "One row of the history"
+        d = {k:p.distances(embed) for k,p in self.parts.items()}
+        v,y = d['valid'].numpy(),self.parts['valid'].y
+        thr = best_threshold(v, y) if self.threshold is None else self.threshold
+        auc = dict(valid_auc=float(roc_auc_score(y, v)), threshold=float(thr))
+        return self.scores('train', d['train'], thr) | self.scores('valid', d['valid'], thr) | auc
 
 # %% ../nbs/04_train.ipynb #f823f960
 def fixed_check(
@@ -133,21 +130,19 @@ class History(list):
 
     def _repr_html_(self): return self.table().round(4).to_html(index=False)
 
-# %% ../nbs/04_train.ipynb #582f072a
-@patch(as_prop=True)
-def best(self:History)->int: # index of a row
-    "The epoch whose weights are kept"
-    if self.keep == 'last': return len(self)-1
-    def merit(i): return self[i].get('valid_accuracy', 0.),-self[i].get('valid_loss', 0.)
-    enough = max(r[self.monitor] for r in self) - self.tolerance
-    return max((i for i,r in enumerate(self) if r[self.monitor] >= enough), key=merit)
+    @property
+    def best(self)->int: # index of a row
+        "The epoch whose weights are kept"
+        if self.keep == 'last': return len(self)-1
+        def merit(i): return self[i].get('valid_accuracy', 0.),-self[i].get('valid_loss', 0.)
+        enough = max(r[self.monitor] for r in self) - self.tolerance
+        return max((i for i,r in enumerate(self) if r[self.monitor] >= enough), key=merit)
 
-@patch
-def tired(self:History,
-    patience:int|None # epochs without a new best; None: endless
-)->bool:
-    "Has nothing improved for `patience` epochs?"
-    return bool(self) and patience is not None and len(self)-1-self.best >= patience
+    def tired(self,
+        patience:int|None # epochs without a new best; None: endless
+    )->bool:
+        "Has nothing improved for `patience` epochs?"
+        return bool(self) and patience is not None and len(self)-1-self.best >= patience
 
 # %% ../nbs/04_train.ipynb #ecf25b79
 CURVES = ('loss', 'accuracy', 'precision', 'recall', 'f1')

@@ -11,10 +11,11 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import getproxies
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import nn, Tensor
 from ..core import printable,quoted
 from ..model import *
 
@@ -60,6 +61,11 @@ def load_weights(
     return net
 
 # %% ../../nbs/engineering/backbones.ipynb #8c366cde
+class Classifier(NamedTuple):
+    "The layer that named ImageNet's classes: no part of the network, kept beside it."
+    weight:Tensor # shape (classes,dim)
+    bias:Tensor # shape (classes,)
+
 def classifier(
     weights:dict, # tensors by name
     name:str # of the last layer
