@@ -266,3 +266,12 @@ def test_what_a_calibration_could_not_read(model, pics, tmp_path, monkeypatch, c
     calibrate.siamese_calibrate('m', str(pics), out=str(tmp_path/'out'))
     said = capsys.readouterr().err
     assert '1/cut.png' in said and said.count('\n')==1
+
+def test_gallery_of_another_model(model, tmp_path, pics):
+    g = Gallery(model).enrol('Ann', files(pics)[:2])
+    with pytest.raises(ValueError, match='not enrolled'): g.verify('nobody', files(pics)[0])
+    with pytest.raises(ValueError, match="can be 'mean' or 'nearest'"): Gallery(model, 'median')
+    file = g.save(tmp_path/'g.npz')
+    with pytest.raises(ValueError, match='another model'): load_gallery(file, Matcher(model.net, dict(META), 'cpu', 'another'))
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(ValueError, match='damaged'): load_gallery(file, model)

@@ -81,3 +81,23 @@ def test_what_a_batch_holds():
     assert torch.unique(target, return_counts=True)[1].tolist()==[3]*5
     index,draw,_ = next(iter(PKSampler(digits.y, 5, 3)))[0]
     assert torch.equal(x[0], data.flat.view(-1, 2, 1)[index, draw%2]) # the view that the draw says
+
+@pytest.mark.parametrize('p,k', [(4,4), (3,7), (32,4), (10,2), (None,4)])
+def test_pk_promises(p, k):
+    "No image twice in a batch, the images a class has, and classes and their images used evenly"
+    y = get_digits().y
+    if p is None: y,p = np.r_[np.zeros(50, int), [1,1,1], [2], [3]*9],3 # classes of 50, 3, 1 and 9 images
+    sampler = PKSampler(y, p, k)
+    used,times = np.zeros(len(y), int),np.zeros(max(y)+1, int)
+    for batch in sampler:
+        i,_,c = np.array(batch).T
+        assert (y[i]==c).all() and len(set(i))==len(i) and len(set(c))==sampler.p
+        assert [(c==o).sum() for o in set(c)]==[min(k, (y==o).sum()) for o in set(c)]
+        used[i] += 1
+        times[np.unique(c)] += 1
+    share = len(sampler)*sampler.p/len(set(y))
+    assert set(times[np.unique(y)])<={int(np.floor(share)), int(np.ceil(share))}
+    assert all(np.ptp(used[y==c])<=1 for c in set(y))
+
+def test_one_class_makes_no_batch():
+    with pytest.raises(ValueError, match='two classes'): PKSampler(get_digits().y, 1, 4)

@@ -2,6 +2,7 @@
 import os,pickle,time
 import pytest
 from siamese_nb.core import *
+from siamese_nb.core import read_bytes
 
 def test_link_device_and_pipe_are_not_replaced(tmp_path):
     os.mkfifo(tmp_path/'pipe')
@@ -65,3 +66,7 @@ def test_neither_a_pipe_nor_a_device_is_read_for_ever(tmp_path):
     large = tmp_path/'large'
     with open(large, 'wb') as f: f.truncate(5 << 30) # sparse: it takes no room
     with pytest.raises(ValueError, match='more than any file of ours'): read_bytes(large)
+
+@pytest.mark.parametrize('name', [os.devnull, '.'])
+def test_only_regular_files_are_read(name):
+    with pytest.raises(OSError, match='not a regular file'): read_bytes(name)

@@ -7,6 +7,7 @@ from siamese_nb.evaluation.decision import calibrated
 from siamese_nb.evaluation.evaluate import evaluate, gain, metrics, summary, who_varies
 from siamese_nb.evaluation.intervals import accuracy_interval, paired_intervals
 from siamese_nb.evaluation.nearest import neighbours
+from siamese_nb.evaluation.scores import best_threshold, pair_scores
 from siamese_nb.loss import Contrastive
 from siamese_nb.report.curves import READINGS, read_curves
 from siamese_nb.report.figures import crowded
@@ -147,3 +148,22 @@ def test_a_strict_threshold_is_not_judged_by_its_own_pairs():
     d, t = np.linalg.norm(x[i]-x[j], axis=1), (y[i]!=y[j]).astype(int)
     r = calibrated(d, t, np.stack([y[i], y[j]], 1), .01)
     assert (d[t==1] >= r['threshold']).all() and 0 < r['false_match'] < .1 and r['promised'] > .01
+
+def test_best_threshold():
+    rng = np.random.default_rng(0)
+    y = np.arange(1000)%2
+    d = rng.normal(.6 + .5*y, .2)
+    assert best_threshold([.1, .2, .4, .9], [0, 0, 1, 1])==pytest.approx(.3)
+    assert best_threshold(d, y)==best_threshold(d, y, np.full(1000, .3))
+    assert [best_threshold([.1, .2, .3], [0, 1, 0], w) for w in ([2, 1, 3], [2, 3, 1])]==pytest.approx([.3, .15], abs=1e-9)
+    assert best_threshold([.5, .6], [0, 0])>.6 and best_threshold([.5, .6], [1, 1])==.5 # all same, all different
+    with pytest.raises(ValueError, match='1 of 2 distances are NaN'): best_threshold([.1, np.nan], [0, 1])
+
+def test_scores_of_few_pairs():
+    assert np.array_equal(pair_scores([.1, .2, .4, .9], [0, 1, 1, 0], .3)['confusion'], [[1, 1], [1, 1]])
+    assert np.isnan(pair_scores([.5, .6], [1, 1], .5)['recall'])
+    m = metrics(np.ones(3), np.ones(3), 1.)
+    assert [m[k] for k in ('roc_auc', 'balanced_accuracy', 'accuracy')]==[None, None, 1.]
+    assert list(m)=='accuracy precision recall f1 roc_auc eer tpr_at_fpr_1pct accuracy_ci95 confusion best_accuracy balanced_accuracy majority'.split()
+    with pytest.raises(ValueError, match='one label a distance'): metrics(np.ones(3), np.ones(4), 1.)
+    with pytest.raises(ValueError, match='not finite'): metrics([.1, np.nan], [0, 1], 1.)

@@ -3,7 +3,7 @@ import os,subprocess,sys
 import numpy as np
 import pytest
 import torch
-from siamese_nb.training.checkpoint import read_checkpoint,write_checkpoint
+from siamese_nb.training.checkpoint import odd_moments,read_checkpoint,unlike,write_checkpoint
 from siamese_nb.training.fit import Callback, loss_name
 from siamese_nb.training.all_pairs import AllPairsContrastive
 from siamese_nb.model import Head
@@ -125,3 +125,21 @@ def test_tensorboard_gets_every_row(tmp_path):
 
 def test_tracker_that_is_not_installed():
     with pytest.raises(ValueError, match='log_with'): train(None, epochs=1, log_with='no_such_tracker')
+
+def test_where_states_differ():
+    layer = torch.nn.Linear(3, 2)
+    opt = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.ones(1, 3)).sum().backward()
+    opt.step()
+    good = opt.state_dict()
+    assert odd_moments(opt, good) == ''
+    assert odd_moments(opt, dict(good, param_groups=[dict(good['param_groups'][0], lr='x')])) == 'optimiser all.0.lr'
+    assert odd_moments(opt, dict(good, state={9:{}})) == 'optimiser state 9'
+    assert unlike(dict(a=1), dict(a=2.5)) == ''
+    assert [unlike(dict(a=1), dict(b=1)), unlike([1, 2], [1]), unlike(dict(a=[None, True]), dict(a=[None, False]))] == ['all', 'all', 'all.a.1']
+
+def test_a_checkpoint_that_was_cut_off(tmp_path):
+    train(tmp_path, epochs=2)
+    (tmp_path/'last.ckpt').write_bytes((tmp_path/'last.ckpt').read_bytes()[:1000])
+    with pytest.raises(ValueError, match='truncated') as e: train(tmp_path, epochs=2, resume=True)
+    assert '\n' not in str(e.value)

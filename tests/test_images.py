@@ -263,6 +263,7 @@ def test_never_turned_twice(picture, tmp_path):
     for f in ('x.jpg','x.png'):
         picture.save(tmp_path/f, exif=exif)
         once = open_image(tmp_path/f)
+        assert (np.asarray(to_pil(Image.open(tmp_path/f)))==np.asarray(once)).all() and (np.asarray(to_pil(once))==np.asarray(once)).all()
         assert once.size==(120,180) and to_pil(once).size==to_pil(to_pil(once)).size==to_pil(Image.open(tmp_path/f)).size==(120,180)
 
 def test_libraries_below_do_not_write_to_the_terminal(picture, tmp_path, capfd):
@@ -289,3 +290,8 @@ def test_a_length_that_no_file_has_is_damage_not_shortage(tmp_path):
     (tmp_path/'a.jp2').write_bytes(cut)
     with pytest.raises(Unreadable) as e: read_file(tmp_path/'a.jp2')
     assert not e.value.passing and 'memory' not in str(e.value)
+
+def test_a_transform_as_a_dict():
+    small = Transform(48, ('squash','crop','pad','pad+flip'))
+    assert Transform.from_dict(small.to_dict())==small
+    with pytest.raises(ValueError, match='squash, crop or pad'): Transform(48, ('sqash',))

@@ -1,7 +1,8 @@
-import json
 "Recipe files that somebody else has written, or damaged"
+import json
+from dataclasses import replace
 import pytest
-from siamese_nb.training.recipe import read_recipe
+from siamese_nb.training.recipe import KNOWN, NEW, from_dict, read_recipe, to_dict
 
 @pytest.mark.parametrize('text', ['{"preset":["known"]}', '{"preset":{}}', '['*100_000, '[1]', '\xff\xfe', '', '{"epochs":"many"}', '{"lr":NaN}', '{"margin":1e999}', '{"views":5}',
                                   '{"views":[["squash"]]}', '{"heads":true}', '{"name":""}', '{"x\\u001b[2J":1}', '{"keep":["best"]}'])
@@ -22,3 +23,13 @@ def test_a_value_of_any_length_makes_a_short_line(tmp_path):
     (tmp_path/'t.csv').write_text(f'path,label,split\na.png,a,{long[:9999]}\n')
     with pytest.raises(ValueError, match='split') as e: get_table(tmp_path/'t.csv')
     assert len(str(e.value))<1500
+
+@pytest.mark.parametrize('change,said', [(dict(finetune='some'), 'it can be none, last, all'), (dict(dropout=1.), 'from 0 to 0.99'),
+                                         (dict(heads=1.5), 'whole number'), (dict(heads=0), 'none is trained')])
+def test_values_that_cannot_be(change, said):
+    with pytest.raises(ValueError, match=said): replace(KNOWN, **change)
+
+def test_there_and_back():
+    assert from_dict(json.loads(json.dumps(to_dict(NEW))))==NEW
+    with pytest.raises(ValueError, match='has no droput'): from_dict(dict(droput=.1))
+    with pytest.raises(FileNotFoundError, match='no recipe at'): read_recipe('nowhere.json')

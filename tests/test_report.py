@@ -6,6 +6,7 @@ import torch
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import draw_pairs
 from siamese_nb.report.figures import save_graphs
+from siamese_nb.report.files import RunFiles, check_room
 from siamese_nb.report.curves import read_curves
 from siamese_nb.report.page import repeat_command, write_report
 from siamese_nb.evaluation.evaluate import evaluate, save_results, summary
@@ -72,3 +73,10 @@ def test_figures_after_save_graphs_are_shown(tmp_path, monkeypatch):
     nbclient.NotebookClient(nb, timeout=300, kernel_name='python3').execute()
     assert (tmp_path/'note.png').exists()
     assert ['image/png' in o.get('data', {}) for o in nb.cells[-1].outputs]==[True]
+
+def test_places_without_room(tmp_path):
+    (tmp_path/'file').write_text('')
+    check_room(tmp_path/'not'/'there'/'yet')
+    with pytest.raises(OSError, match='no folder'): check_room(tmp_path/'file'/'below')
+    with pytest.raises(OSError, match='free some'): check_room(tmp_path, 1e18)
+    with pytest.raises(ValueError, match='plain name'): RunFiles(tmp_path, '../up')
