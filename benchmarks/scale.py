@@ -116,9 +116,15 @@ def tiny_pictures(folder, n):
 
 DRIVER = """
 import json,resource,sys
-from siamese_nb.apps.cluster import embed_cluster
-said = embed_cluster(*sys.argv[1:4], every=float(sys.argv[4]), progress=False)
-print(json.dumps(dict(said, MB=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10)))
+from siamese_nb.apps import cluster
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10
+tidy,seen = cluster.tidy,{}
+def tidy_up(ds): # when all is embedded
+    seen['embedding_MB'] = peak()
+    tidy(ds)
+cluster.tidy = tidy_up
+said = cluster.embed_cluster(*sys.argv[1:4], every=float(sys.argv[4]), progress=False)
+print(json.dumps(said | seen | dict(MB=peak())))
 """
 def driver(model, source, out, every=10.): return [sys.executable, '-c', DRIVER, str(model), str(source), str(out), str(every)]
 
@@ -129,15 +135,14 @@ def said(words):
     return json.loads(r.stdout.strip().splitlines()[-1])
 
 def memory(out, sizes=(2000, 50_000)):
-    "Peak memory of the driver's process"
+    "Peak memory of the driver's process, until all is embedded and with the index at the end"
     rows = []
     for n in sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get('SCRATCH')) as d:
             model = stub_model(d)
             tiny_pictures(f'{d}/pics', n)
-            t = time.perf_counter()
             r = said(driver(model, f'{d}/pics', f'{d}/out.lance'))
-            rows.append(dict(pictures=n, driver_MB=r['MB'], rows=r['new'], bad=r['bad'], seconds=time.perf_counter()-t))
+            rows.append(dict(pictures=n, embedding_MB=r['embedding_MB'], driver_MB=r['MB'], rows=r['new'], bad=r['bad']))
             print(rows[-1], flush=True)
     add(out/'memory.csv', rows, ['pictures'])
 
