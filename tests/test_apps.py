@@ -275,3 +275,31 @@ def test_gallery_of_another_model(model, tmp_path, pics):
     with pytest.raises(ValueError, match='another model'): load_gallery(file, Matcher(model.net, dict(META), 'cpu', 'another'))
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(ValueError, match='damaged'): load_gallery(file, model)
+
+def test_in_a_pipeline(model, tmp_path):
+    import pandas as pd
+    from sklearn.base import clone
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from siamese_nb.apps.export import SiameseEmbedder
+    from siamese_nb.data_split import get_digits
+    digits,folder = get_digits(),Matcher(model.net, dict(META), 'cpu').save(tmp_path/'m').parent
+    few,rest = np.arange(20),np.arange(100, 120)
+    pipe = make_pipeline(SiameseEmbedder(str(folder)), KNeighborsClassifier(1)).fit(digits.arrays[few], digits.y[few])
+    again = clone(pipe).fit(digits.arrays[few], digits.y[few])
+    assert (again.predict(digits.arrays[rest])==pipe.predict(digits.arrays[rest])).all()
+    assert pipe[:-1].get_feature_names_out()[:2].tolist()==['e0', 'e1']
+    digits.open(0).save(tmp_path/'zero.png')
+    paths = [str(tmp_path/'zero.png')]*2
+    for X in (paths, np.array(paths), pd.Series(paths), pd.DataFrame(dict(path=paths))): assert pipe[:-1].transform(X).shape==(2, 128)
+    with pytest.raises(ValueError, match='a table of 2 columns'): pipe[:-1].transform(pd.DataFrame(dict(a=paths, b=paths)))
+
+def test_too_little_to_calibrate_on(model):
+    from siamese_nb.apps import calibrate # noqa: F401, Matcher.calibrate
+    from siamese_nb.data_split import get_digits
+    digits = get_digits()
+    some = digits.take(np.concatenate([np.flatnonzero(digits.y==c)[:6] for c in range(10)]))
+    m = Matcher(model.net, dict(META), 'cpu')
+    with pytest.raises(ValueError, match='give 2 more classes with two images'): m.calibrate(some.take(some.y<2))
+    with pytest.raises(ValueError, match='between 0 and 1'): m.calibrate(some, false_matches=0)
+    assert m.meta==META

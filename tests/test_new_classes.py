@@ -1,5 +1,6 @@
 "Thresholds and distances for classes that training does not meet"
 import numpy as np
+import pytest
 import torch
 from siamese_nb.data_split import disjoint_split
 from siamese_nb.evaluation.decision import cross_fit,deals_for
@@ -76,3 +77,8 @@ def test_whiten_needs_two_of_a_class():
     try: whiten(Head(6, 6, hidden=0), torch.from_numpy(x).float()[:,None], np.arange(3))
     except ValueError as e: assert 'no class has two' in str(e)
     else: raise AssertionError('no error')
+
+def test_cohorts_without_strangers():
+    with pytest.raises(ValueError, match='1 image in the cohort'): Scaled(Head(16, 8, hidden=0), torch.ones(1, 8))
+    crowd = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))[np.arange(200)%40] + .1*torch.randn(200, 8, generator=torch.Generator().manual_seed(1))
+    assert usual(crowd, 10, np.zeros(200))==usual(crowd, 10) # one class only: nobody else to ask

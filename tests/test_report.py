@@ -5,7 +5,7 @@ import pytest
 import torch
 from siamese_nb.data_split import Items
 from siamese_nb.pairs import draw_pairs
-from siamese_nb.report.figures import save_graphs
+from siamese_nb.report.figures import pick_queries, save_graphs, short_name
 from siamese_nb.report.files import RunFiles, check_room
 from siamese_nb.report.curves import read_curves
 from siamese_nb.report.page import repeat_command, write_report
@@ -80,3 +80,13 @@ def test_places_without_room(tmp_path):
     with pytest.raises(OSError, match='no folder'): check_room(tmp_path/'file'/'below')
     with pytest.raises(OSError, match='free some'): check_room(tmp_path, 1e18)
     with pytest.raises(ValueError, match='plain name'): RunFiles(tmp_path, '../up')
+
+def test_command_that_makes_a_run_again():
+    assert repeat_command({'data': 'my photos', 'protocol': 'unseen', 'seed': 1})=="siamese_run 'my photos' --protocol unseen --seed 1"
+    digits = dict(data='digits', name='digits', backbone='tiny', protocol='seen', classes='all', finetune='none', seed=42)
+    assert repeat_command(digits)=='siamese_run digits --backbone tiny --seed 42'
+    assert repeat_command(digits, epochs=5, pairs=None)=='siamese_run digits --backbone tiny --seed 42 --epochs 5'
+
+def test_names_and_queries_of_figures():
+    assert short_name('US$ and CA$', 99)==r'US\$ and CA\$' # no formula
+    assert len(pick_queries(torch.eye(3), ['a', 'b', 'c']))==0 # nobody has a partner
