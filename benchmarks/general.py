@@ -40,10 +40,11 @@ def judged(bb, x, y, units, seed):
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
          features:str=None, # .npy of features that `extract` made before, in the order of the images
+         backbone:str='efficientnet_lite0', # with a classifier and features of its own
          seed:int=42, # of folds and pairs
          out:str='siamese_nb/general'): # folder for the model
     "Fit, judge, write"
-    items,bb = get_caltech101(root, 'clean'),make_backbone('efficientnet_lite0')
+    items,bb = get_caltech101(root, 'clean'),make_backbone(backbone)
     views = Transform(bb.size, ('squash', 'crop'))
     x = torch.from_numpy(np.load(features)).float() if features else extract(bb, items, views)[0]
     d,t,fold = judged(bb, x, items.y, by_image(items.labels, items.groups), seed)
