@@ -110,7 +110,8 @@ def plot_roc(
 ):
     "True against false matches on two kinds of axis, with the point of equal errors."
     fig, axs = panels(2)
-    least = max(1e-4, 1/min((np.asarray(y)==1).sum() for _,y in scores.values())) # one pair
+    fewest = min((np.asarray(y)==1).sum() for _,y in scores.values()) # different pairs
+    least = min(.1, max(1e-4, 1/fewest)) # less than one of them cannot be seen
     x = np.geomspace(least, 1, 200)
     for name,(d, y) in scores.items():
         fpr, tpr, _ = roc(d, y)

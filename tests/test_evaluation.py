@@ -167,3 +167,12 @@ def test_scores_of_few_pairs():
     assert list(m)=='accuracy precision recall f1 roc_auc eer tpr_at_fpr_1pct accuracy_ci95 confusion best_accuracy balanced_accuracy majority'.split()
     with pytest.raises(ValueError, match='one label a distance'): metrics(np.ones(3), np.ones(4), 1.)
     with pytest.raises(ValueError, match='not finite'): metrics([.1, np.nan], [0, 1], 1.)
+
+@pytest.mark.parametrize('n', (1, 5, 50_000))
+def test_roc_shows_no_rate_that_its_pairs_cannot(n):
+    "The logarithmic axis begins where one different pair would be seen, and never at its own end"
+    from siamese_nb.eval import plot_roc
+    rng = np.random.default_rng(0)
+    d,y = rng.random(n+20),np.r_[np.zeros(20), np.ones(n)].astype(int)
+    low,high = plot_roc({'trained':(d, y)}).axes[1].get_xlim()
+    assert high==1 and low==pytest.approx({1:.1, 5:.1, 50_000:1e-4}[n])
