@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from fastcore.script import call_parse
 from siamese_nb.data.datasets import *
+from siamese_nb.data.folders import *
 from siamese_nb.data_split import *
 from siamese_nb.pairs import draw_pairs
 from siamese_nb.evaluation.evaluate import evaluate
@@ -45,6 +46,7 @@ def there(table, key):
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
          backbone:str='efficientnet_lite0', # any that comes with weights
+         folder:str=None, # another folder of pictures, a folder a class, instead of Caltech-101; the column `classes` then holds its name
          classes:str='clean', # or 'all'
          protocol:str='seen', # or 'unseen'
          finetune:str='last', # or 'all'
@@ -56,7 +58,8 @@ def main(root:str=None, # where Caltech-101 lies
     file = Path(out)/'finetune.csv'
     file.parent.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=KEY)
-    items,facts = get_caltech101(root, classes),dict(backbone=backbone, classes=classes, protocol=protocol)
+    items = get_folder(folder) if folder else get_caltech101(root, classes)
+    facts = dict(backbone=backbone, classes=items.name if folder else classes, protocol=protocol)
     for seed in range(first, first+n):
         for kind,e in [('none', 0), *[(finetune, int(e)) for e in epochs.split(',')]]:
             key = facts | dict(seed=seed, finetune=kind, epochs=e)

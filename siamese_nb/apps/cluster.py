@@ -240,6 +240,7 @@ def knock(
         f"no Ray cluster at {printable(address)} ({printable(getattr(e, 'strerror', None) or e)}): "
         "start one with ray start --head") from None
 
+# %% ../../nbs/engineering/cluster.ipynb #f2e2ddda
 @contextmanager
 def silent():
     "Nothing that is written to file descriptor 2 meanwhile, by whatever language, is shown."
@@ -256,6 +257,7 @@ def silent():
         os.close(nowhere)
         os.close(kept)
 
+# %% ../../nbs/engineering/cluster.ipynb #1f437afc
 def start_ray(
     address:str=None # of a cluster; 'auto' finds one; None: this machine alone
 ): # the module ray
@@ -290,6 +292,7 @@ def start_ray(
                 raise OSError(f'Ray did not start here ({said}): '
                               'try again when the machine is less busy') from None
 
+# %% ../../nbs/engineering/cluster.ipynb #b351998d
 def shares(
     resources:dict # of the cluster: CPU, GPU
 )->tuple: # actors, cores of each, cards of each

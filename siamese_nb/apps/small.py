@@ -75,6 +75,7 @@ class Fewer:
         save_sealed(Path(folder)/'fewer.safetensors', dict(w=torch.from_numpy(self.w)),
                     dict(threshold=self.threshold), KIND)
 
+# %% ../../nbs/engineering/small.ipynb #f9a32df8
 def check_dim(
     model, # a Matcher
     k:int # numbers wanted
@@ -96,6 +97,7 @@ def fit_fewer(
     w = directions(e, k)
     return Fewer(model, w, threshold_of(e, project(e, w), model.threshold))
 
+# %% ../../nbs/engineering/small.ipynb #adcd5274
 def with_fewer(
     model, # a Matcher
     folder:str|Path # of a Lance table

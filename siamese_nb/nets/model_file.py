@@ -65,6 +65,7 @@ def _transform(t):
     return (isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size'])
             and _list(_text(50), 32)(t['views']))
 
+# %% ../../nbs/engineering/model_file.ipynb #4d149789
 NEEDED = ('backbone', 'backbone_fingerprint', 'backbone_origin', 'transform', 'head', 'dim')
 FACTS = dict(backbone=_text(200), backbone_fingerprint=_text(200),
              backbone_origin=lambda v: isinstance(v, bool), head=_head, transform=_transform,

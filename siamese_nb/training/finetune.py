@@ -121,6 +121,7 @@ class Flat(nn.Module):
     "Maps as rows of numbers, the channels of a place side by side."
     def forward(self, x): return x.permute(0,2,3,1).flatten(1)
 
+# %% ../../nbs/engineering/finetune.ipynb #8d0a9fa7
 def map_file(
     backbone:Backbone, # its steps below the last stage are frozen
     at:int, # how many those are
@@ -145,6 +146,7 @@ def _sealed_array(file:Path, shape:tuple)->Tensor|None:
     except (OSError, ValueError): return None
     return torch.from_numpy(x) if x.shape == shape and x.dtype == np.float16 else None
 
+# %% ../../nbs/engineering/finetune.ipynb #2dfb6b39
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
     steps:list[nn.Module], # those below: from pixels to maps
