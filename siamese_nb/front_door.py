@@ -28,7 +28,8 @@ def fit(
     # a CSV of labelled pairs, a,b,y,split, instead of class pairs; y is 0 where both show the same
     pairs:str|Path|None=None,
     same_is:int=0, # what y of such a pair is where both show the same
-    backbone:str='auto', # resnet50, efficientnet_lite0, tiny, or the name of a timm model
+    # resnet50, efficientnet_lite0, efficientnet_lite2, tiny, or the name of a timm model
+    backbone:str='auto',
     backbone_weights:str|Path|None=None, # ImageNet weights from this file
     root:str|Path|None=None, # where caltech101 lies or is put
     classes:str='all', # of caltech101: 'all' or 'clean'

@@ -331,6 +331,9 @@ def describe(
                 baseline='frozen backbone' if inputs.net.backbone.frozen else 'random network',
                 collapse=history.collapse,
                 credit=getattr(items, 'credit', ''), **about)
+    if tuned:=getattr(history, 'tuned', None): # how far the backbone moved, and who said so
+        r['tuned'] = {k:tuned[k] for k in ('what', 'share', 'numbers')} | dict(
+            valid_auc={str(k):v for k,v in tuned['merit'].items()})
     kind = read_curves(history, history.collapse)[0]
     bad = ([f'training {kind}: {READINGS[kind]}']
            if kind in ('collapsed', 'weak', 'over-fitted') else [])
@@ -426,12 +429,16 @@ def learn(
     split,drawn,lines = after_reading(job, before, inputs.unread)
     frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
     early = early_warnings(job, inputs.items, split, drawn, frozen)
+    if not bb.frozen and job.finetune in ('none', 'last'):
+        lines = [*lines, f'finetune {job.finetune}: {bb.name} starts from random weights, '
+                 'so all of it learns']
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
     same = dict(backbone=bb.name, seed=job.seed,
                 images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
     history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs,
-                         job.workers, job.data!='digits', seed=job.seed, out=out, resume=job.resume,
-                         device=job.device, about=same, callbacks=job.trackers())
+                         job.workers, recipe.mirror and job.data!='digits', seed=job.seed, out=out,
+                         resume=job.resume, device=job.device, about=same,
+                         callbacks=job.trackers())
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
@@ -465,7 +472,8 @@ def siamese_run(
     # `digits`, `caltech101`, a folder with a folder per class, a table path,label[,split][,group]
     data:str,
     root:str=None, # where caltech101 lies or is put
-    backbone:str='auto', # resnet50, efficientnet_lite0, tiny, or the name of a timm model
+    # resnet50, efficientnet_lite0, efficientnet_lite2, tiny, or the name of a timm model
+    backbone:str='auto',
     backbone_weights:str=None, # ImageNet weights from this file, for machines that cannot download
     # seen: new images of the same classes; unseen: classes that training never met
     protocol:str='seen',

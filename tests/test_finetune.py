@@ -1,4 +1,5 @@
 "Fine-tuning: what moves, what is stored, and whether an interruption leaves a trace."
+import errno
 from dataclasses import replace
 import numpy as np
 import pytest
@@ -83,10 +84,11 @@ def test_stored_maps_and_pictures_agree():
     assert last and type(source(inputs, 'last')).__name__ == 'Maps' and type(source(inputs, 'all')).__name__ == 'WholePictures'
     assert (a-b).abs().max() < .02*b.abs().max()
 
-@pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'vit_tiny_patch16_224'])
-def test_any_backbone(name, tmp_path):
+@pytest.mark.parametrize('pool', ['mean', 'both'])
+@pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'efficientnet_lite2', 'vit_tiny_patch16_224'])
+def test_any_backbone(name, pool):
     "Chains are cut; what is none learns from pictures, its last blocks"
-    bb = freeze(make_backbone(name, pretrained=False))
+    bb = freeze(make_backbone(name, pretrained=False, pool=pool))
     total = sum(p.numel() for p in bb.parameters())
     open_backbone(bb, 'last')
     learns = sum(p.numel() for p in bb.parameters() if p.requires_grad)
@@ -145,6 +147,50 @@ def test_a_full_disk_means_pictures(monkeypatch):
     inputs = task()
     open_backbone(inputs.net.backbone, 'last')
     assert type(source(inputs, 'last')).__name__ == 'WholePictures'
+
+def test_maps_that_are_there_need_no_room(monkeypatch):
+    import siamese_nb.training.finetune as ft
+    inputs = task()
+    open_backbone(inputs.net.backbone, 'last')
+    source(inputs, 'last')
+    monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=1000)))
+    assert type(source(inputs, 'last')).__name__ == 'Maps'
+
+def test_a_disk_that_fills_is_noticed_before_it_is_written_to(tmp_path, monkeypatch):
+    import siamese_nb.training.finetune as ft
+    def full(*_): raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(ft.os, 'posix_fallocate', full, raising=False)
+    with pytest.raises(OSError, match='No space left') as e: maps_of(task())()
+    assert '\n' not in str(e.value) and not list((tmp_path/'cache').glob('*maps*'))
+    def cannot(*_): raise OSError(errno.EOPNOTSUPP, 'not supported')
+    monkeypatch.setattr(ft.os, 'posix_fallocate', cannot, raising=False)
+    assert maps_of(task())()[1].exists()
+
+@pytest.mark.parametrize('device,workers', [('card', 0), ('cpu', 0), ('cpu', 2)])
+def test_pictures_pass_through_a_network_that_learns(device, workers, monkeypatch):
+    "All of it learns, from pictures in memory or read by workers, the same from both"
+    import siamese_nb.training.finetune as ft
+    monkeypatch.setattr(ft, 'room_for', lambda size, _: device=='card')
+    def learn(workers):
+        inputs = task()
+        before = learned(inputs.net.backbone.requires_grad_(True))
+        freeze(inputs.net.backbone)
+        history = fine_tune(inputs, split, what='all', epochs=2, p=4, k=4, workers=workers, seed=3)
+        assert history.tuned['reads'] == 'WholePictures' and len(history) == 3
+        return before,learned(inputs.net.backbone.requires_grad_(True))
+    (before,after),(_,plain) = learn(workers),learn(0)
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved == {k for k in before if before[k].ndim > 1} and all(torch.equal(after[k], plain[k]) for k in after)
+
+def test_memory_or_disk_makes_no_difference(monkeypatch):
+    import siamese_nb.training.finetune as ft
+    inputs = task()
+    open_backbone(inputs.net.backbone, 'all')
+    src,batch = source(inputs, 'all'),[(3, 1, 0), (0, 6, 1), (40, 2, 0)]
+    from_disk = src.data(inputs.items.y).__getitems__(batch)
+    monkeypatch.setattr(ft, 'room_for', lambda *_: True)
+    from_memory = src.data(inputs.items.y).__getitems__(batch)
+    assert all(torch.equal(a, b) for a,b in zip(from_disk, from_memory)) and from_memory[0].dtype == torch.uint8
 
 def test_views_of_training():
     assert train_views(('squash', 'crop')) == ('squash', 'crop', 'squash+flip', 'crop+flip') and train_views(('squash',), False) == ('squash',)

@@ -213,15 +213,21 @@ class TensorViews(ViewsByDraw):
         return self.flat.index_select(0, i*self.n_views+v)
 
 # %% ../../nbs/engineering/batches.ipynb #17439cb4
+def room_for(
+    size:int, # bytes
+    device:torch.device|str, # where they would go
+    share:float=.3, # of the card's free memory, at most
+)->bool: # False on a processor
+    "Has a graphics card room for so much?"
+    device = torch.device(device)
+    return device.type=='cuda' and size <= share*torch.cuda.mem_get_info(device)[0]
+
 def on_device(
     x:torch.Tensor, # images or features
     device:torch.device|str, # where the model will be
-    share:float=.3, # of the card's free memory, at most
 )->torch.Tensor: # there if it is a graphics card with room, else where they are
     "Data beside the model, if they fit."
-    if torch.device(device).type!='cuda' or x.nbytes>share*torch.cuda.mem_get_info(device)[0]:
-        return x
-    return x.to(device)
+    return x.to(device) if room_for(x.nbytes, device) else x
 
 # %% ../../nbs/engineering/batches.ipynb #8bdfcd43
 class FileViews(ViewsByDraw):

@@ -437,7 +437,8 @@ def last_stage(
 )->list[nn.Module]: # its last group of layers, and what follows
     "The layers that unfreeze first."
     if steps := chain(backbone): return steps[last_step(backbone.eval(), steps):]
-    parts = {n:m for n,m in backbone.net.named_children() if any(True for _ in m.parameters())}
+    net = getattr(backbone.net, 'vit', backbone.net) # what `Tokens` holds
+    parts = {n:m for n,m in net.named_children() if any(True for _ in m.parameters())}
     names = list(parts)
     name = next((n for n in STAGES if n in parts), names[-1])
     group,after = parts[name],[parts[n] for n in names[names.index(name)+1:]]

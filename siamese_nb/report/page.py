@@ -276,6 +276,18 @@ def _table(frame, show='{:.3f}'.format):
     return f'<div class="wide"><table><tr><th></th>{head}</tr>{body}</table></div>'
 
 # %% ../../nbs/engineering/report.ipynb #6bcc3b30
+def tuned_words(
+    r:dict # results.json
+)->str: # '' where the backbone was left alone, or learned from nothing
+    "Whether a pretrained backbone has moved."
+    if r.get('finetune') in (None, 'none') or baseline_name(r)=='random network': return ''
+    share = (r.get('tuned') or {}).get('share', 1.)
+    if not share:
+        return (', kept as it came: it was fine-tuned, too, '
+                'and the validation classes were served no better')
+    way = '' if share==1 else f', {share:.0%} of the way from the published weights'
+    return f', fine-tuned ({r["finetune"]}{way})'
+
 def first_part(
     r:dict # results.json
 )->str: # HTML
@@ -283,8 +295,7 @@ def first_part(
     n = r.get('n_images') or {}
     about = (f"{n.get('train', 0):,} training, {n.get('valid', 0):,} validation and "
              f"{n.get('test', 0):,} test images of {r.get('data')}; backbone {r.get('backbone')}"
-             + (f', fine-tuned ({r["finetune"]})' if r.get('finetune') not in (None, 'none')
-                and baseline_name(r)!='random network' else '')
+             + tuned_words(r)
              + f', seed {r.get("seed")}. {who_words(r)}')
     warned = ''.join(_p(o, 'li') for o in r.get('warnings') or ())
     return _p(about) + (f'<div class="first"><h2>Read this first</h2><ul>{warned}</ul></div>'

@@ -6,7 +6,7 @@
 __all__ = ['blend', 'fine_tune']
 
 # %% ../../nbs/engineering/finetune.ipynb #502232d8
-import hashlib,json,shutil
+import errno,hashlib,json,os,shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,13 @@ from torch import fx, nn, Tensor
 from torch.nn import functional as F
 from ..core import atomic_write,cache_dir,content_hash,printable
 from ..data.batches import *
-from ..data.batches import FileViews,TensorViews,on_device
+from ..data.batches import FileViews,TensorViews,on_device,room_for
 from ..data.images import *
 from ..eval import *
+from ..evaluation.decision import Cut,best_of
 from ..loss import *
 from ..model import *
+from ..pairs import fixed_pairs
 from ..nets.backbones import *
 from ..nets.backbones import chain,fingerprint,last_stage,last_step
 from ..nets.devices import *
@@ -34,7 +36,7 @@ from ..train import *
 from .all_pairs import *
 from .fit import *
 from .inputs import *
-from .inputs import Inputs,computed_head
+from .inputs import Inputs,computed_head,read_pixels
 from .new_classes import *
 from .new_classes import pair_owners
 from .recipe import Recipe
@@ -147,6 +149,16 @@ def _sealed_array(file:Path, shape:tuple)->Tensor|None:
     return torch.from_numpy(x) if x.shape == shape and x.dtype == np.float16 else None
 
 # %% ../../nbs/engineering/finetune.ipynb #2dfb6b39
+def reserve(
+    file:str|Path # as long as it will be, and full of holes
+):
+    "OSError if the disk has no room for all of it: to write through a map would end the process."
+    if not hasattr(os, 'posix_fallocate'): return
+    with open(file, 'r+b') as f:
+        try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
+        except OSError as e:
+            if e.errno == errno.ENOSPC: raise # else a file system that cannot reserve
+
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
     steps:list[nn.Module], # those below: from pixels to maps
@@ -168,6 +180,7 @@ def stored_maps(
         front = faster(front, device, len(items)*len(transform.views))
         with atomic_write(file) as tmp:
             x,done = np.lib.format.open_memmap(tmp, 'w+', np.float16, shape),0
+            reserve(tmp)
             for i,f in embed_views(front, ItemViews(items, transform), np.arange(len(items)),
                                    device, workers):
                 x[i],done = f.reshape(-1, *shape[1:]),done + len(i)
@@ -210,7 +223,7 @@ class Views(TensorViews):
         rows:np.ndarray|None=None # which rows of `x`; None: all
     ):
         self.flat,self.n_views,self.device,self.augment = x.flatten(0,1),x.shape[1],x.device,None
-        self.rows = torch.arange(len(x)) if rows is None else torch.as_tensor(rows)
+        self.rows = torch.as_tensor(range(len(x)) if rows is None else rows, device=x.device)
         self.y = torch.as_tensor(y)
 
     def pick(self, i, v): return self.flat.index_select(0, self.rows[i]*self.n_views + v)
@@ -314,14 +327,18 @@ class WholePictures:
     ):
         self.augment = partial(photo_jitter, mirror=mirror)
         self.inputs,self.device,self.workers = inputs,torch.device(device or best_device()),workers
-        self.model = InChunks(inputs.net.to(self.device), 32)
+        self.model,self.pixels = InChunks(inputs.net.to(self.device), 32),None
         look,size = inputs.net.transform,inputs.net.transform.size
         read = lambda i: torch.stack([look(read_image(inputs.items, j, size)) for j in i.tolist()])
         self.rows = Rows(read, torch.arange(len(inputs.items)), few=16)
 
     def data(self, y, rows=None):
-        items = self.inputs.items if rows is None else self.inputs.items.take(rows)
-        return FileViews(items, self.inputs.net.transform, y, self.augment)
+        items,look = self.inputs.items,self.inputs.net.transform
+        if room_for(len(items)*len(look.views)*3*look.size**2, self.device):
+            if self.pixels is None: self.pixels = read_pixels(items, look, self.workers)[0]
+            x = self.pixels if rows is None else self.pixels[torch.from_numpy(rows)]
+            return TensorViews(x.to(self.device), y, self.augment)
+        return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
 
     @torch.no_grad()
     def features(self, rows=None):
@@ -342,7 +359,7 @@ def source(
     mirror:bool=True # train on mirror images too?
 )->Maps|WholePictures:
     "Stored maps if the network is a chain with a frozen front and there is room, else pictures."
-    bb,views = inputs.net.backbone,2*len(inputs.net.transform.views)
+    bb,look = inputs.net.backbone,inputs.net.transform
     steps = chain(bb) if what == 'last' else []
     at = last_step(bb.eval(), steps) if steps else 0
     rest = device,workers,mirror
@@ -351,8 +368,10 @@ def source(
         one = nn.Sequential(*steps[:at])(
             torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
     cache_dir().mkdir(parents=True, exist_ok=True)
-    fits = 2*one*views*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
-    return Maps(inputs, steps, at, *rest) if fits else WholePictures(inputs, *rest)
+    look = replace(look, views=train_views(look.views, mirror))
+    there = map_file(bb, at, inputs.items, look).exists() # it takes no more room
+    fits = 2*one*len(look.views)*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
+    return Maps(inputs, steps, at, *rest) if there or fits else WholePictures(inputs, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
 class FeatureCheck:
@@ -375,17 +394,20 @@ def tune(
     epochs:int=EPOCHS, # of backbone and head together
     p:int=32, # classes in a batch
     k:int=4, # images of each
+    margins:tuple=(1.2, .5), # of the contrastive loss, for different pairs and for same ones
     seed:int=42, # of batches, dropout and fixed pairs
     **kwargs # out, resume, device, about: for `train_model`
 )->History: # a row per epoch, the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
-    loss = PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive()
+    loss = PairContrastive(*margins, 'nonzero') if pairs else AllPairsContrastive(*margins)
     check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if new_classes else 500,
                         seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
-    if pairs: batches = pair_batches(src.data(y), p*k//2, pairs['train'], seed=seed)
-    else: batches = pk_batches(src.data(y[rows], rows), p, k, seed=seed, every_image=True)
+    data = src.data(y) if pairs else src.data(y[rows], rows)
+    fetch = dict(seed=seed, workers=src.workers if isinstance(data, FileViews) else 0)
+    if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
+    else: batches = pk_batches(data, p, k, every_image=True, **fetch)
     if isinstance(head, Heads): loss = EachHead(loss, head)
     preset = dict(lr=RATES['lr'], lrs=rates(src.model, last), wd=.01, clip=1., amp=True,
                   check_start=True)
@@ -443,7 +465,8 @@ def choose_share(
         head = whiten(computed_head(bb), x[torch.from_numpy(rows)], owner)
         merit[share] = max(_auc(head, check, names)
                            for names in ((0., .6) if isinstance(head, NamedHead) else (None,)))
-    return max(merit, key=merit.get),merit
+    # what the fifth decimal cannot tell apart is equal, and less is moved
+    return max(merit, key=lambda o: round(merit[o], 5)),merit
 
 # %% ../../nbs/engineering/finetune.ipynb #e8f4f164
 def driver(
@@ -473,27 +496,44 @@ def fine_tune(
     mirror:bool=True, # train on mirror images too? Not for letters and digits
     keep:bool=False, # keep the stored maps for another run?
     about:dict|None=None, # facts that must be the same when training is taken up again
-    **kwargs # p, k: for `tune`; out, resume: for `train_model`
+    **kwargs # p, k, margins: for `tune`; out, resume: for `train_model`
 )->History: # of backbone and head together; `.tuned` says what was done
     "Train a backbone that has learned elsewhere: with its head, or two that are thrown away."
     net,own = inputs.net,dict(pairs=pairs, seed=seed)
     if new_classes:
         inputs.net = SiameseNet(net.backbone, driver(inputs, split, device=device, **own),
                                 net.transform)
-    last = open_backbone(net.backbone, what)
-    before,src = learned(net.backbone),source(inputs, what, device, workers, mirror)
+    last,home = open_backbone(net.backbone, what),net.backbone.mean.device
+    src = source(inputs, what, device, workers, mirror)
+    before = learned(net.backbone) # where it will learn
     about = (about or {}) | dict(finetune=what, reads=type(src).__name__)
     history = tune(inputs, src, last, split, new_classes, epochs=epochs, device=device, about=about,
                    **own, **kwargs)
     after = learned(net.backbone)
     share,merit = choose_share(inputs, src, before, after, split, **own) if new_classes else (1.,{})
     blend(net.backbone, before, after, share)
-    inputs.x,inputs.net = src.features(),net
-    freeze(net.backbone)
+    if share: inputs.x = src.features()
+    inputs.net = net
+    freeze(net.backbone.to(home))
     if not keep: src.close()
     history.tuned = dict(what=what, share=share, merit=merit,
                          numbers=sum(v.numel() for v in before.values()), reads=about['reads'])
     return history
+
+# %% ../../nbs/engineering/finetune.ipynb #08b3b5e8
+def valid_cut(
+    inputs:Inputs, # trained
+    split:np.ndarray, # part of each image
+    pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
+    cut:Cut=None, # chosen with the training classes; says whether distances are normalised
+    seed:int=42 # of the pairs
+)->Cut:
+    "The threshold and the probabilities of the validation pairs."
+    rows = np.flatnonzero(np.asarray(split)=='valid')
+    a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
+    a,b,t = pairs['valid'] if pairs else (rows[a], rows[b], t)
+    d = pair_distances(embed_rows(inputs.model, inputs.x), a, b)
+    return best_of(d, t, 'validation pairs', cut.normalised)
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
 def train_with(
@@ -512,9 +552,14 @@ def train_with(
     if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
+    batch = dict(p=recipe.classes_per_batch, k=recipe.images_per_class,
+                 margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd)
     history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs,
-                        workers=workers, mirror=mirror, **kwargs)
-    if recipe.computed: train_inputs(inputs, split, still, pairs, **own)
+                        workers=workers, mirror=mirror, **batch | kwargs)
+    if recipe.computed:
+        history.cut = train_inputs(inputs, split, still, pairs, **own).cut
+        if history.tuned['share']:
+            history.cut = valid_cut(inputs, split, pairs, history.cut, kwargs.get('seed', 42))
     return history
 
 def tuned_line(

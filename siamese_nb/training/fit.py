@@ -203,6 +203,8 @@ class Checkpoint(Callback):
     def __init__(self,
         out:str|Path # folder; made if it is not there
     ): self.out = Path(out)
+    def begin(self, run): # the state before training may stay the best
+        if run.history and not run.epoch: run.save(self.out)
     def epoch(self, run): run.save(self.out)
 
 class Progress(Callback):

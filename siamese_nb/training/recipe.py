@@ -23,6 +23,7 @@ class Recipe:
     heads:int=2 # heads that are trained, side by side
     dropout:float=.3 # in the heads that are trained, 0 to 1
     finetune:str='none' # what of the backbone learns: 'none', its 'last' stage, or 'all'
+    mirror:bool=True # does a backbone learn from mirror images, too? Not from letters or signatures
     augment:str='none' # of images that are trained on: 'none', or 'jitter' for small drawings
     epochs:int=30 # at most
     lr:float=3e-3 # largest learning rate
@@ -64,8 +65,9 @@ def check_recipe(
             raise ValueError(f'recipe: {k} is {quoted(v)}: give a number from {lo} to {hi}')
         if k in _whole and not isinstance(v, int):
             raise ValueError(f'recipe: {k} is {quoted(v)}: give a whole number')
-    if not isinstance(r.computed, bool):
-        raise ValueError(f'recipe: computed is {quoted(r.computed)}: give true or false')
+    for k in ('computed', 'mirror'):
+        if not isinstance(v := getattr(r, k), bool):
+            raise ValueError(f'recipe: {k} is {quoted(v)}: give true or false')
     if not (isinstance(r.name, str) and r.name): raise ValueError('recipe: give it a name')
     if not (r.views and all(isinstance(v, str) for v in r.views)):
         raise ValueError(f'recipe: views is {quoted(r.views)}: give names of views, '

@@ -1,0 +1,108 @@
+"Fine-tuning as it is asked for: by the command, by `fit`, killed and taken up again; and what the results say of it"
+import json,os,signal,subprocess,sys,time
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+import siamese_nb.training.finetune as ft
+from siamese_nb import fit
+from siamese_nb import run as run_module
+from siamese_nb.data_split import get_digits
+from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.report.page import tuned_words
+from siamese_nb.run import siamese_run
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch): monkeypatch.setenv('SIAMESE_NB_CACHE', str(tmp_path/'cache'))
+
+@pytest.fixture(scope='module')
+def given(tmp_path_factory):
+    "Eight kinds of digits, ten pictures each, and weights, so that the tiny network counts as pretrained"
+    root,items = tmp_path_factory.mktemp('pics'),get_digits()
+    for c in range(8):
+        (root/'kinds'/str(c)).mkdir(parents=True)
+        for k,i in enumerate(np.flatnonzero(items.y==c)[:10]): items.open(i).save(root/'kinds'/str(c)/f'{k}.png')
+    torch.manual_seed(0)
+    torch.save(make_backbone('tiny').net.state_dict(), root/'tiny.pth')
+    return dict(data=str(root/'kinds'), backbone='tiny', backbone_weights=str(root/'tiny.pth'))
+
+@pytest.fixture
+def quick(monkeypatch):
+    "Runs without pictures"
+    monkeypatch.setattr(run_module, 'save_graphs', lambda folder, *args, **kwargs: [])
+
+def strip(r): return {k:v for k,v in r.items() if k not in ('seconds', 'name', 'run', 'finetune', 'recipe', 'tuned', 'reading', 'collapse')} # the last two tell of epochs that left no trace
+
+@pytest.mark.parametrize('what,protocol', [('last', 'seen'), ('all', 'seen'), ('last', 'unseen'), ('all', 'unseen')])
+def test_the_command_fine_tunes(given, tmp_path, quick, capsys, what, protocol):
+    r = siamese_run(**given, protocol=protocol, finetune=what, epochs=2, out=str(tmp_path))
+    assert r['finetune'] == what == r['tuned']['what'] and r['tuned']['numbers'] > 0
+    assert 'fine-tuning: ' in capsys.readouterr().out
+    if protocol=='seen': assert r['tuned']['share'] == 1 and r['threshold_from'] == 'validation pairs'
+    else:
+        moved = r['tuned']['share'] > 0
+        assert len(r['tuned']['valid_auc']) == 5 and r['threshold_from'].startswith('validation' if moved else 'cross-fitting')
+    folder = tmp_path/'weights'/r['name']
+    assert {f.name for f in folder.iterdir()} >= {'last.ckpt', 'best.ckpt', 'history.csv', 'model.safetensors'}
+    assert json.loads((tmp_path/'graphs'/r['name']/'results.json').read_text())['tuned'] == r['tuned']
+
+def test_untouched_means_the_run_without(given, tmp_path, quick, capsys, monkeypatch):
+    monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (0., {0.: .9, 1.: .8}))
+    a = siamese_run(**given, protocol='unseen', finetune='last', epochs=1, out=str(tmp_path/'a'))
+    assert 'untouched network, which is kept' in capsys.readouterr().out
+    b = siamese_run(**given, protocol='unseen', finetune='none', out=str(tmp_path/'b'))
+    assert strip(a) == strip(b) and a['threshold_from'].startswith('cross-fitting') and 'tuned' not in b
+
+def test_classes_that_moved_the_backbone_choose_no_threshold(given, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (.5, {0.: .8, .5: .9}))
+    r = siamese_run(**given, protocol='unseen', finetune='last', epochs=1, out=str(tmp_path))
+    # with a threshold of their own, the validation pairs cannot do better
+    assert r['threshold_from'] == 'validation pairs' and r['valid']['accuracy'] == r['valid']['best_accuracy']
+
+def test_fit_fine_tunes(given):
+    model = fit(**given, finetune='last', epochs=1, say=lambda line: None)
+    assert model.history.tuned['share'] == 1 and model.recipe.finetune == 'last' and len(model.history) == 2
+
+def test_a_random_network_learns_whatever_finetune_says(given, tmp_path, quick, capsys):
+    siamese_run(given['data'], backbone='tiny', finetune='last', epochs=1, out=str(tmp_path))
+    assert 'finetune last: tiny starts from random weights, so all of it learns' in capsys.readouterr().out
+
+def test_killed_and_taken_up_again(given, tmp_path):
+    "SIGKILL after an epoch, then --resume: the same model, byte for byte, as of a run that nobody killed"
+    words = [given['data'], '--backbone', 'tiny', '--backbone-weights', given['backbone_weights'], '--finetune', 'last', '--epochs', '40']
+    command = [sys.executable, '-c', 'import siamese_nb.run as r; r.save_graphs = lambda *a, **k: []; from siamese_nb.cli import siamese_run; siamese_run()', *words]
+    env = os.environ | dict(TQDM_DISABLE='1', OMP_NUM_THREADS='1')
+    def start(out, *more): return subprocess.Popen([*command, '--out', str(tmp_path/out), *more], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    whole = start('a')
+    assert whole.wait(120) == 0, whole.stderr.read()
+    cut,work = start('b'),tmp_path/'b'/'weights'/'kinds'/'unfinished'
+    def epochs(): return (work/'history.csv').read_text().count('\n') if (work/'history.csv').exists() else 0
+    while cut.poll() is None and epochs() < 5: time.sleep(.002)
+    cut.send_signal(signal.SIGKILL)
+    assert cut.wait(60) == -signal.SIGKILL and (work/'last.ckpt').exists()
+    again = start('b', '--resume')
+    assert again.wait(120) == 0, again.stderr.read()
+    a,b = ((tmp_path/o/'weights'/'kinds') for o in 'ab')
+    one,other = (pd.read_csv(o/'history.csv').drop(columns='seconds') for o in (a, b))
+    assert one.equals(other) and len(one) == 41
+    one,other = (load_file(o/'model.safetensors') for o in (a, b))
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one) and any('backbone' in k for k in one)
+
+def test_the_recipe_says_how(given, tmp_path, quick, monkeypatch):
+    "Batches, margins, decay and mirrors of a recipe reach the training of the backbone"
+    asked,tune = {},ft.tune
+    def spy(*args, **kwargs):
+        asked.update(kwargs, views=args[1].maps.shape[1])
+        return tune(*args, **kwargs)
+    monkeypatch.setattr(ft, 'tune', spy)
+    recipe = tmp_path/'r.json'
+    recipe.write_text(json.dumps(dict(preset='fine_tune', classes_per_batch=4, images_per_class=3, margin=1.4, pos_margin=.3, wd=.02, mirror=False)))
+    siamese_run(**given, recipe=str(recipe), epochs=1, out=str(tmp_path))
+    assert (asked['p'], asked['k'], asked['margins'], asked['wd'], asked['views']) == (4, 3, (1.4, .3), .02, 2)
+
+@pytest.mark.parametrize('share,line,page', [(1., 'learned, 7 numbers', 'fine-tuned (last)'), (.5, '50% of the way', 'fine-tuned (last, 50% of the way'), (0., 'untouched network, which is kept', 'kept as it came')])
+def test_words_for_what_was_done(share, line, page):
+    assert line in ft.tuned_line(dict(what='last', share=share, numbers=7))
+    assert page in tuned_words(dict(finetune='last', baseline='frozen backbone', tuned=dict(share=share)))
+    assert tuned_words(dict(finetune='none', baseline='frozen backbone')) == ''
