@@ -111,11 +111,19 @@ ROWS = {
 }
 SAME = {'+ threshold from validation': 'original'}
 
+def judge(case, row):
+    "Evaluation, steps and seconds of the run of a row; a run is made once"
+    run = SAME.get(row, row)
+    if run not in case.known:
+        e,*rest = ROWS[run][0](case)
+        case.known[run] = case.judge(e),*rest
+    return case.known[run]
+
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
          classes:str='clean', # or 'all'
          n:int=1, # seeds, from `first` on
-         first:int=101, # chose nothing
+         first:int=102, # chose nothing
          size:int=128, # side of the pictures, for every row
          epochs:int=3, # of the backbone, for every row in which it learns
          only:str='', # rows whose name holds one of these words, divided by commas
@@ -126,21 +134,15 @@ def main(root:str=None, # where Caltech-101 lies
     table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['classes', 'size', 'epochs', 'seed', 'row'])
     items = get_caltech101(root, classes)
     for seed in range(first, first+n):
-        case,judged = Case(items, seed, size, epochs),{}
-        def judge(row):
-            run = SAME.get(row, row)
-            if run not in judged:
-                e,*rest = ROWS[run][0](case)
-                judged[run] = case.judge(e),*rest
-            return judged[run]
+        case = Case(items, seed, size, epochs)
         for row,(_,rate,threshold) in ROWS.items():
             key = dict(classes=classes, size=size, epochs=epochs, seed=seed, row=row)
             there = len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()
             if there or not any(o in row for o in only.split(',')): continue
-            m,steps,cpu = judge(row)
+            m,steps,cpu = judge(case, row)
             a,b,y = case.pairs['test']
             accuracy = m.test['accuracy'] if threshold is None else pair_scores(pair_distances(m.e, a, b), y, threshold)['accuracy']
-            more = gain(m, judge('heads alone')[0], seed) # over the heads alone, on the same pairs
+            more = gain(m, judge(case, 'heads alone')[0], seed) # over the heads alone, on the same pairs
             line = key | dict(rate=rate, steps=steps, cpu_minutes=round(cpu/60, 1), accuracy=accuracy, **{k:m.test[k] for k in ('roc_auc', 'eer')}, valid_eer=m.valid['eer'],
                               **m.retrieval, eer_lo=more['eer'][0], eer_hi=more['eer'][1])
             table = pd.concat([table, pd.DataFrame([line])], ignore_index=True)
