@@ -223,7 +223,7 @@ class Views(TensorViews):
         rows:np.ndarray|None=None # which rows of `x`; None: all
     ):
         self.flat,self.n_views,self.device,self.augment = x.flatten(0,1),x.shape[1],x.device,None
-        self.rows = torch.as_tensor(range(len(x)) if rows is None else rows, device=x.device)
+        self.rows = torch.as_tensor(np.arange(len(x)) if rows is None else rows, device=x.device)
         self.y = torch.as_tensor(y)
 
     def pick(self, i, v): return self.flat.index_select(0, self.rows[i]*self.n_views + v)
@@ -525,7 +525,7 @@ def valid_cut(
     inputs:Inputs, # trained
     split:np.ndarray, # part of each image
     pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
-    cut:Cut=None, # chosen with the training classes; says whether distances are normalised
+    normalised:bool=False, # are distances divided by what is usual around both images?
     seed:int=42 # of the pairs
 )->Cut:
     "The threshold and the probabilities of the validation pairs."
@@ -533,7 +533,7 @@ def valid_cut(
     a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
     a,b,t = pairs['valid'] if pairs else (rows[a], rows[b], t)
     d = pair_distances(embed_rows(inputs.model, inputs.x), a, b)
-    return best_of(d, t, 'validation pairs', cut.normalised)
+    return best_of(d, t, 'validation pairs', normalised)
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
 def train_with(
@@ -557,9 +557,9 @@ def train_with(
     history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs,
                         workers=workers, mirror=mirror, **batch | kwargs)
     if recipe.computed:
-        history.cut = train_inputs(inputs, split, still, pairs, **own).cut
-        if history.tuned['share']:
-            history.cut = valid_cut(inputs, split, pairs, history.cut, kwargs.get('seed', 42))
+        cut = train_inputs(inputs, split, still, pairs, **own).cut
+        history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))
+                       if history.tuned['share'] else cut)
     return history
 
 def tuned_line(
