@@ -5,20 +5,37 @@ from pathlib import Path
 import pandas as pd
 import torch
 from fastcore.script import call_parse
+from siamese_nb.data.batches import TensorViews
 from siamese_nb.data.datasets import *
 from siamese_nb.data.folders import *
 from siamese_nb.data_split import *
 from siamese_nb.pairs import draw_pairs
 from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.nets.backbones import *
+from siamese_nb.nets.features import extract
 from siamese_nb.train import embed_rows
 from siamese_nb.training.finetune import *
-from siamese_nb.training.finetune import EPOCHS,train_with
+from siamese_nb.training.finetune import EPOCHS,train_views,train_with,tune
 from siamese_nb.training.inputs import *
 from siamese_nb.training.inputs import make_head
 from siamese_nb.training.recipe import KNOWN,NEW
 
 KEY = ['backbone', 'classes', 'protocol', 'seed', 'finetune', 'epochs']
+
+class Features:
+    "What `tune` reads where only the heads go on: features of all views that fine-tuning sees, mirror images too"
+    def __init__(self, inputs):
+        look = inputs.net.transform
+        self.x = extract(inputs.net.backbone, inputs.items, replace(look, views=train_views(look.views)))[0]
+        self.model,self.rows = inputs.net.head,inputs.x
+
+    def data(self, y, rows=None): return TensorViews(self.x if rows is None else self.x[torch.from_numpy(rows)], y)
+
+def go_on(inputs, split, recipe, seed, epochs):
+    "The control: heads trained as ever, then as in `fine_tune`, but the backbone does not move"
+    train_with(inputs, split, recipe, seed=seed)
+    return tune(inputs, Features(inputs), [], split, epochs=epochs, seed=seed, p=recipe.classes_per_batch, k=recipe.images_per_class,
+                margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd)
 
 def measure(items, key):
     "A row: train, and judge on test pairs that neither training nor threshold has seen"
@@ -31,7 +48,8 @@ def measure(items, key):
     pairs = draw_pairs(inputs.items, split, seed=seed)
     more = dict(epochs=key['epochs'], keep=True) if key['finetune'] != 'none' else {}
     start,cpu = time.perf_counter(),time.process_time()
-    history = train_with(inputs, split, replace(recipe, finetune=key['finetune']), seed=seed, **more)
+    if key['finetune'] == 'heads': history = go_on(inputs, split, recipe, seed, key['epochs'])
+    else: history = train_with(inputs, split, replace(recipe, finetune=key['finetune']), seed=seed, **more)
     cpu,wall = time.process_time() - cpu,time.perf_counter() - start
     m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
     tuned = getattr(history, 'tuned', {})
@@ -49,7 +67,7 @@ def main(root:str=None, # where Caltech-101 lies
          folder:str=None, # another folder of pictures, a folder a class, instead of Caltech-101; the column `classes` then holds its name
          classes:str='clean', # or 'all'
          protocol:str='seen', # or 'unseen'
-         finetune:str='last', # or 'all'
+         finetune:str='last', # or 'all'; or 'heads': they go on as long, and the backbone stays
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
          epochs:str=str(EPOCHS), # of backbone and heads together; several numbers, divided by commas: a frontier

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from siamese_nb.core import cache_dir
 from siamese_nb.nets.backbones import fingerprint, freeze, make_backbone
 from siamese_nb.data_split import Items, get_digits
 from siamese_nb.nets.features import KIND, FeatureCache, content_hashes, embed_views, extract, in_order
@@ -189,9 +190,13 @@ def test_the_cache_has_an_end(tmp_path, monkeypatch):
     litter = store.folder/'.x.safetensors.abc.part'
     litter.write_bytes(b'half')
     os.utime(litter, (1, 1))
+    maps = [cache_dir()/f for f in ('maps-tiny-old.npy', 'maps-tiny-new.npy', '.maps-tiny-old.npy.abc.part')]
+    for f in maps: f.write_bytes(b'0'*100)
+    for f in maps[::2]: os.utime(f, (1, 1))
     monkeypatch.setenv('SIAMESE_NB_CACHE_GB', '25e-6')
     store.write([f'{9}{i:031x}' for i in range(10)], np.ones((10, 512), np.float16))
     assert len(list(store.folder.iterdir())) == 2 and store.read(['9' + '0'*31])[1].all() and not store.read(['0'*32])[1].any()
+    assert [f.exists() for f in maps] == [False, True, False]
 
 def test_full_disk(digits, monkeypatch):
     def full(*args): raise OSError(28, 'No space left on device')

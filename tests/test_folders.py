@@ -1,5 +1,5 @@
 "Edge cases of folders that are too dull for the notebook."
-import io,os,sys,time
+import io,os,sys
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,14 +50,12 @@ def test_linked_class_folders_are_fine(tmp_path):
     for c in ('c0','c1'): (tmp_path/'d'/c).symlink_to(tmp_path/'real'/c)
     assert len(get_folder(tmp_path/'d'))==12
 
-def test_deep_nesting_and_speed(tmp_path):
+def test_deep_nesting_and_many_files(tmp_path):
     d = tmp_path/'c0'
     for _ in range(60): d = d/'x'
     image(d/'deep.png'); image(tmp_path/'c0/a.png', 'blue'); image(tmp_path/'c1/a.png', 'green')
     for i in range(3000): (tmp_path/f'c1/{i}.jpg').write_bytes(i.to_bytes(2,'big'))
-    t = time.time()
     assert len(get_folder(tmp_path))==3003
-    assert time.time()-t<5
 
 def test_large_equal_beginnings_are_told_apart(tmp_path):
     for name,tail in (('a',b'1'), ('b',b'2'), ('c',b'1')): (tmp_path/name).write_bytes(bytes(50_000)+tail)

@@ -45,9 +45,9 @@ def test_index_says_what_it_misses(table):
     assert make_index(ds) is None and index_facts(ds) is None # small: compared with all
     known = make_index(ds, least=1000, sample_rate=64)
     assert known['recall']>=.9 and index_facts(lance.dataset(str(file)))==known
-    q,true = e[1:31],exact_rows(ds, e[1:31], 10)[1]
-    assert measure_index(ds, q, true, dict(probes=known['partitions'], refine=50))>.99
-    assert measure_index(ds, q, true, dict(probes=1, refine=1))<known['recall'] # it does miss something
+    q = np.random.default_rng(1).normal(size=(30, 16)).astype(np.float32) # like no cluster: their neighbours lie in many
+    true = exact_rows(ds, q, 10)[1]
+    assert measure_index(ds, q, true, dict(probes=1, refine=1))<.9<.99<measure_index(ds, q, true, dict(probes=known['partitions'], refine=50))
 
 def test_rows_come_and_go(table):
     file,e = table

@@ -134,12 +134,13 @@ def cache_limit()->float: # bytes: $SIAMESE_NB_CACHE_GB, 4 unless it says otherw
 
 def shrink_cache():
     "Remove what killed writes left, and the files unused for longest, until little enough is left."
-    found = []
-    for f in [*cache_dir().glob('*/*.safetensors'), *cache_dir().glob('*/.*.part')]:
+    where,found,last = cache_dir(),[],{'.part':3600, '.npy':86_400} # seconds since the last use
+    for f in [*where.glob('*/*.safetensors'), *where.glob('*/.*.part'),
+              *where.glob('.maps-*.part'), *where.glob('maps-*.npy')]: # maps: of `fine_tune`
         try: s = f.stat()
         except OSError: continue
-        if f.suffix != '.part': found.append((s.st_mtime, s.st_size, f))
-        elif s.st_mtime < time.time() - 3600: remove(f)
+        if f.suffix not in last: found.append((s.st_mtime, s.st_size, f))
+        elif s.st_mtime < time.time() - last[f.suffix]: remove(f)
     too_much = sum(size for _,size,_ in found) - cache_limit()
     for _,size,f in sorted(found):
         if too_much <= 0: break

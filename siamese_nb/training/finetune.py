@@ -28,7 +28,7 @@ from ..nets.backbones import chain,fingerprint,last_stage,last_step
 from ..nets.devices import *
 from ..nets.devices import autocast,best_device
 from ..nets.features import *
-from ..nets.features import content_hashes,embed_views
+from ..nets.features import content_hashes,embed_views,touch
 from ..nets.heads import *
 from ..nets.heads import NamedHead,learns
 from ..nets.runtime import faster
@@ -145,6 +145,7 @@ def _sealed_array(file:Path, shape:tuple)->Tensor|None:
                 left -= len(chunk)
             if f.read() != h.digest(): return None
         x = np.load(file, mmap_mode='c')
+        touch(file)
     except (OSError, ValueError): return None
     return torch.from_numpy(x) if x.shape == shape and x.dtype == np.float16 else None
 
@@ -157,7 +158,8 @@ def reserve(
     with open(file, 'r+b') as f:
         try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
         except OSError as e:
-            if e.errno == errno.ENOSPC: raise # else a file system that cannot reserve
+            full = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+            if e.errno in full: raise # else a file system that cannot reserve
 
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
@@ -189,7 +191,7 @@ def stored_maps(
                 raise ValueError(f'pictures of {printable(items.name)} were changed, '
                                  'or could not be read any more, during training: run it again')
             with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
-        x = torch.from_numpy(np.load(file, mmap_mode='c'))
+        x = torch.from_numpy(x)
     return x,file
 
 # %% ../../nbs/engineering/finetune.ipynb #8e6c2d8c
