@@ -32,7 +32,7 @@ class Features:
     def data(self, y, rows=None): return TensorViews(self.x if rows is None else self.x[torch.from_numpy(rows)], y)
 
 def go_on(inputs, split, recipe, seed, epochs):
-    "The control: heads trained as ever, then as in `fine_tune`, but the backbone does not move"
+    "The control, for known classes: heads trained as ever, then as in `fine_tune`, but the backbone does not move (so the norm of the gradient, which is clipped, is theirs alone)"
     train_with(inputs, split, recipe, seed=seed)
     return tune(inputs, Features(inputs), [], split, epochs=epochs, seed=seed, p=recipe.classes_per_batch, k=recipe.images_per_class,
                 margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd)
@@ -67,7 +67,7 @@ def main(root:str=None, # where Caltech-101 lies
          folder:str=None, # another folder of pictures, a folder a class, instead of Caltech-101; the column `classes` then holds its name
          classes:str='clean', # or 'all'
          protocol:str='seen', # or 'unseen'
-         finetune:str='last', # or 'all'; or 'heads': they go on as long, and the backbone stays
+         finetune:str='last', # or 'all'; or, for known classes, 'heads': they go on as long, and the backbone stays
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
          epochs:str=str(EPOCHS), # of backbone and heads together; several numbers, divided by commas: a frontier
@@ -76,6 +76,7 @@ def main(root:str=None, # where Caltech-101 lies
     file = Path(out)/'finetune.csv'
     file.parent.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=KEY)
+    if finetune == 'heads' and protocol == 'unseen': raise SystemExit('heads that are computed do not go on: --finetune heads is for --protocol seen')
     items = get_folder(folder) if folder else get_caltech101(root, classes)
     facts = dict(backbone=backbone, classes=items.name if folder else classes, protocol=protocol)
     for seed in range(first, first+n):

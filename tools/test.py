@@ -6,7 +6,7 @@ from nbdev.config import get_config
 cfg = get_config()
 root = cfg.config_path
 
-FAILURE = re.compile(r'(?:FAILED|ERROR) tests/|\S+\.ipynb: FAILED|\s*(?:- *)?\S+\.ipynb\s*$|\w*(?:Error|Exception|Interrupt)\b')
+FAILURE = re.compile(r'(?:FAILED|ERROR) tests/|\S+\.ipynb: FAILED|\s*(?:- *)?\S+\.ipynb\s*$|[\w.]*(?:Error|Exception|Interrupt)\b')
 failures = [] # lines that say what failed, shown once more at the end, where a log that was cut still has them
 
 def sh(*cmd, cwd=root, **env):
@@ -16,7 +16,7 @@ def sh(*cmd, cwd=root, **env):
     for line in p.stdout: print(line, end='', flush=True); out.append(line)
     rc = p.wait()
     plain = [re.sub(r'\x1b\[[\d;]*m', '', line) for line in out] # no colours
-    if rc: failures.extend(line.strip()[:200] for line in plain if FAILURE.match(line))
+    if rc: failures.extend([line.strip()[:200] for line in plain if FAILURE.match(line)][-12:])
     return rc,''.join(out)
 
 def counted(rc, out):
@@ -79,7 +79,7 @@ def main():
         p,m = f()
         ok,bad = ok+p,bad+m
         rows.append(f'{"ok    " if not m else "FAILED"} {name}: {p} passed, {m} failed, {time.time()-t:.0f} s')
-    print('\n'+'\n'.join(rows + failures[-20:])+f'\n{ok} passed, {bad} failed', flush=True)
+    print('\n'+'\n'.join(rows + failures)+f'\n{ok} passed, {bad} failed', flush=True)
     sys.exit(bool(bad))
 
 if __name__=='__main__': main()

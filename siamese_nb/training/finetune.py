@@ -191,7 +191,7 @@ def stored_maps(
                 raise ValueError(f'pictures of {printable(items.name)} were changed, '
                                  'or could not be read any more, during training: run it again')
             with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
-        x = torch.from_numpy(x)
+        x = torch.from_numpy(x) # this very map: another run may already have removed the file
     return x,file
 
 # %% ../../nbs/engineering/finetune.ipynb #8e6c2d8c
