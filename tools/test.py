@@ -60,8 +60,8 @@ def main():
     course = [o for o in names if o.count('/')==1 and o!='nbs/index.ipynb']
     short = '/engineering/',*(f'nbs/0{i}_' for i in range(5)) # whose Caltech-101 cells fit the time
     more = lambda o: re.search(r'#\s*\|\s*caltech\b', (root/o).read_text(encoding='utf-8'))
-    turn = lambda o: {'nbs/03_loss.ipynb':0, 'nbs/04_train.ipynb':2}.get(o, 1) # 04 reads the features that 03 computes
-    fit = sorted((o for o in names if here and any(s in o for s in short) and more(o)), key=turn) # of all others, nbdev_test has run the same cells
+    fit = [o for o in names if here and any(s in o for s in short) and more(o)] # of all others, nbdev_test has run the same cells
+    fit.sort(key=lambda o: o!='nbs/04_train.ipynb') # the longest first, while the other process does the rest
     rest = [o for o in course if o not in fit] # the course in a kernel all the same, as its readers run it
     def kernel(which, *flags): return lambda: counted(*sh('python', 'tools/run_nbs.py', *which, '--workers', '2', *flags))
     steps = {'package in sync with the notebooks': lambda: one(*in_sync()),
