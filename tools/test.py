@@ -1,6 +1,7 @@
 "Run every check of the project and count them: the last line is `N passed, M failed`."
 import filecmp,os,re,shutil,subprocess,sys,tempfile,time
 from pathlib import Path
+from nbconvert.filters import strip_ansi
 from nbdev.config import get_config
 
 cfg = get_config()
@@ -15,8 +16,8 @@ def sh(*cmd, cwd=root, **env):
     out = []
     for line in p.stdout: print(line, end='', flush=True); out.append(line)
     rc = p.wait()
-    plain = [re.sub(r'\x1b\[[\d;]*m', '', line) for line in out] # no colours
-    if rc: failures.extend([line.strip()[:200] for line in plain if FAILURE.match(line)][-12:])
+    plain = strip_ansi(''.join(out)).splitlines()
+    if rc: failures.extend(line.strip()[:200] for line in [o for o in plain if FAILURE.match(o)][-12:] or plain[-3:])
     return rc,''.join(out)
 
 def counted(rc, out):
@@ -43,7 +44,9 @@ def in_sync():
         a = {str(o.relative_to(root)) for d in ('nbs', 'siamese_nb') for g in ('*.ipynb', '*.py') for o in (root/d).rglob(g) if '.ipynb_checkpoints' not in str(o)}
         b = {str(o.relative_to(tmp)) for d in ('nbs', 'siamese_nb') for g in ('*.ipynb', '*.py') for o in (tmp/d).rglob(g)}
         off = sorted((a^b) | {o for o in a&b if not filecmp.cmp(root/o, tmp/o, shallow=False)})
-    if off: print('Not what `make export` would write:', *off)
+    if off:
+        failures.append(' '.join(['Not what `make export` would write:', *off]))
+        print(failures[-1])
     return int(bool(off)),''
 
 def nbdev():
