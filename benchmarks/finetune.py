@@ -14,8 +14,9 @@ from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.nets.backbones import *
 from siamese_nb.nets.features import extract
 from siamese_nb.train import embed_rows
+from siamese_nb.training import finetune as tuning
 from siamese_nb.training.finetune import *
-from siamese_nb.training.finetune import EPOCHS,train_views,train_with,tune
+from siamese_nb.training.finetune import EPOCHS,open_backbone,source,train_views,train_with,tune
 from siamese_nb.training.inputs import *
 from siamese_nb.training.inputs import make_head
 from siamese_nb.training.recipe import KNOWN,NEW
@@ -37,6 +38,22 @@ def go_on(inputs, split, recipe, seed, epochs):
     return tune(inputs, Features(inputs), [], split, epochs=epochs, seed=seed, p=recipe.classes_per_batch, k=recipe.images_per_class,
                 margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd)
 
+def remember(said):
+    "`fine_tune` ends on weights that sixteen bits can hold: keep those before rounding in `said`, too"
+    def note(backbone, before, after, share):
+        said.update({n:before[n].lerp(after[n], share) for n in before})
+        return blend(backbone, before, after, share)
+    return note
+
+@torch.no_grad()
+def unrounded(inputs, weights, what):
+    "Features of the backbone with these weights, as `fine_tune` computes them"
+    bb = inputs.net.backbone
+    open_backbone(bb, what)
+    own = dict(bb.named_parameters())
+    for n,v in weights.items(): own[n].copy_(v)
+    return source(inputs, what).features()
+
 def measure(items, key):
     "A row: train, and judge on test pairs that neither training nor threshold has seen"
     unseen,seed = key['protocol'] == 'unseen',key['seed']
@@ -46,16 +63,21 @@ def measure(items, key):
     inputs = read_inputs(items, bb, make_head(bb, recipe), recipe.views)
     split = make_split(inputs.items, key['protocol'], seed)
     pairs = draw_pairs(inputs.items, split, seed=seed)
-    more = dict(epochs=key['epochs'], keep=True) if key['finetune'] != 'none' else {}
+    more = dict(epochs=key['epochs'], keep_maps=True) if key['finetune'] != 'none' else {}
+    exact = {}
+    tuning.blend = remember(exact)
     start,cpu = time.perf_counter(),time.process_time()
     if key['finetune'] == 'heads': history = go_on(inputs, split, recipe, seed, key['epochs'])
     else: history = train_with(inputs, split, replace(recipe, finetune=key['finetune']), seed=seed, **more)
     cpu,wall = time.process_time() - cpu,time.perf_counter() - start
-    m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
-    tuned = getattr(history, 'tuned', {})
+    def judge(): return evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
+    m,tuned,whole = judge(),getattr(history, 'tuned', {}),{}
+    if tuned and not unseen: # new classes have a head computed on the rounded features
+        inputs.x = unrounded(inputs, exact, key['finetune'])
+        whole = {f'unrounded_{k}':judge().test[k] for k in ('accuracy', 'eer')}
     print(*history, sep='\n', flush=True)
     return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in ('accuracy', 'best_accuracy', 'roc_auc', 'eer')},
-                valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=round(cpu), seconds=round(wall))
+                valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=round(cpu), seconds=round(wall), **whole)
 
 def there(table, key):
     "Has this row been measured?"

@@ -8,6 +8,7 @@ __all__ = ['Learned', 'learn', 'siamese_run', 'remake_report']
 # %% ../nbs/engineering/run.ipynb #d93edeeb
 import os,platform,time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass,replace
 from hashlib import blake2b
 from pathlib import Path
@@ -38,6 +39,7 @@ from .training.recipes import torch_threads
 from .training.inputs import *
 from .training.inputs import Inputs,make_head
 from .training.fit import Track
+from .training.steps import team
 from .training.finetune import *
 from .training.finetune import train_with,tuned_line
 from .training.recipe import *
@@ -274,14 +276,16 @@ def measure(
     split:np.ndarray, # part of each image
     pairs:dict, # part -> (a, b, y)
     frozen:torch.Tensor, # embeddings before training
-    cut:Cut|None=None # if all but the test classes chose the threshold; None: the validation pairs
+    cut:Cut|None=None # the threshold, if it is chosen already; None: the validation pairs choose
 )->list: # an `Evaluation` after training, and one before
     "The same questions, twice"
     with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=job.device)
     labels = None if job.pairs else inputs.items.labels
     about = dict(unseen=job.protocol=='unseen', seed=job.seed,
                  owners=owners_of(inputs.items, bool(job.pairs)))
-    both = [(e, cut), (frozen, cut and cut_by_all(frozen, inputs.items.y, split, job.seed))]
+    crossed = cut is not None and cut.chosen_by != 'validation pairs'
+    both = [(e, cut), (frozen, cut_by_all(frozen, inputs.items.y, split, job.seed)
+                       if crossed else None)] # else its validation pairs
     return [evaluate(o, pairs, labels, split, cut=c, **about)
             for o,c in bar(both, 'evaluate', 'embedding')]
 
@@ -332,8 +336,8 @@ def describe(
                 collapse=history.collapse,
                 credit=getattr(items, 'credit', ''), **about)
     if tuned:=getattr(history, 'tuned', None): # how far the backbone moved, and who said so
-        r['tuned'] = {k:tuned[k] for k in ('what', 'share', 'numbers')} | dict(
-            valid_auc={str(k):v for k,v in tuned['merit'].items()})
+        r['tuned'] = {k:tuned[k] for k in ('what', 'share', 'numbers', 'reads', 'augment')} | dict(
+            epochs=len(history)-1, valid_auc={str(k):v for k,v in tuned['merit'].items()})
     kind = read_curves(history, history.collapse)[0]
     bad = ([f'training {kind}: {READINGS[kind]}']
            if kind in ('collapsed', 'weak', 'over-fitted') else [])
@@ -388,8 +392,7 @@ def write_run(
     kept = history.table().assign(kept=[i==history.best for i in range(len(history))])
     write_csv(weights/'history.csv', list(kept), kept.itertuples(index=False))
     classes = [] if job.pairs else sorted({l for l,p in zip(items.labels, split) if p=='train'})
-    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes),
-               half=hasattr(history, 'tuned'))
+    save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes))
     save_graphs(graphs, items, trained, frozen, split, history, run=results['run'])
     results['seconds']['total'] = time.perf_counter()-start
     save_results(graphs/'results.json', results)
@@ -424,8 +427,9 @@ def learn(
     before = before or split_and_pairs(job, items) # nothing to pair? Say so before the long part
     for o in before[0].notes[told:]: say(o)
     recipe = job.recipe_for(bb)
-    inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views,
-                         job.device, job.workers)
+    with team().main_process_first(): # the others, if there are any, find its features
+        inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views,
+                             job.device, job.workers)
     split,drawn,lines = after_reading(job, before, inputs.unread)
     frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
     early = early_warnings(job, inputs.items, split, drawn, frozen)
@@ -447,6 +451,12 @@ def learn(
                    dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
 
 # %% ../nbs/engineering/run.ipynb #1ea4n001
+def tell(
+    *lines:str # to print
+):
+    "Of several processes the first speaks for all."
+    if team().is_main_process: print(*lines, sep='\n', flush=True)
+
 def run_job(
     job:Job, # what was asked for
     items:Items, # a table of images
@@ -456,15 +466,18 @@ def run_job(
 )->dict: # as in results.json
     "Learn, and put it in writing"
     # nothing to pair? Say so before anything is written
-    start,before = time.perf_counter(),split_and_pairs(job, items)
-    print(items, *items.notes, f'backbone: {bb.why}',
-          *begin(job.files, dict(data=job.data, **about), job.resume), sep='\n', flush=True)
-    o = learn(job, items, bb, lambda line: print(line, flush=True), before, job.files.work)
+    start,before,all_of_us = time.perf_counter(),split_and_pairs(job, items),team()
+    begun = (begin(job.files, dict(data=job.data, **about), job.resume)
+             if all_of_us.is_main_process else [])
+    all_of_us.wait_for_everyone()
+    tell(items, *items.notes, f'backbone: {bb.why}', *begun)
+    o = learn(job, items, bb, tell, before, job.files.work)
     results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
                        run=run_id(job, o.inputs, o.split, o.pairs),
                        early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
-    write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results,
-              repeat_command(results, **again), start)
+    if all_of_us.is_main_process:
+        write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results,
+                  repeat_command(results, **again), start)
     return results
 
 # %% ../nbs/engineering/run.ipynb #eac5f2cc
@@ -512,11 +525,12 @@ def siamese_run(
     bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
     again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is,
                  finetune=finetune, recipe=recipe)
-    with full_disk_named(files.out),only_run(files):
+    mine = only_run(files) if team().is_main_process else nullcontext()
+    with full_disk_named(files.out),mine:
         results = run_job(job, items, bb, dict(identity=identity), again)
-    print(results_table(results),
-          *[f'written: {printable(o)}'
-            for o in (files.weights, files.graphs, files.graphs/'report.html')], sep='\n')
+    tell(results_table(results),
+         *[f'written: {printable(o)}'
+           for o in (files.weights, files.graphs, files.graphs/'report.html')])
     return results
 
 # %% ../nbs/engineering/run.ipynb #52b91544

@@ -37,16 +37,25 @@ class Interrupt(Callback):
     def epoch(self, run):
         if run.epoch == self.after: raise KeyboardInterrupt
 
-def run(inputs, out, **kw):
-    return train_with(inputs, split, replace(KNOWN, finetune='last'), epochs=3, seed=1, mirror=False, out=out, k=4, **kw)
+def run(inputs, out, recipe=KNOWN, what='last', **kw):
+    return train_with(inputs, split, replace(recipe, finetune=what), epochs=3, seed=1, mirror=False, out=out, **dict(k=4) | kw)
 
-def test_kill_and_resume_give_the_same_weights(tmp_path):
-    whole,cut = task(),task()
-    run(whole, tmp_path/'a')
-    with pytest.raises(KeyboardInterrupt): run(cut, tmp_path/'b', callbacks=[Interrupt(2)])
-    again = task()
-    history = run(again, tmp_path/'b', resume=True)
+new_split = np.array(['train']*48+['valid']*24) # classes of validation are new
+
+@pytest.mark.parametrize('what', ['last', 'all'])
+@pytest.mark.parametrize('recipe', [KNOWN, NEW])
+def test_kill_and_resume_give_the_same_weights(tmp_path, monkeypatch, what, recipe):
+    import siamese_nb.training.finetune as ft
+    if recipe is NEW:
+        monkeypatch.setattr('test_finetune.split', new_split)
+        monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (.5, {})) # so that something has moved
+    whole,cut,again = (task(recipe is NEW) for _ in range(3))
+    run(whole, tmp_path/'a', recipe, what)
+    with pytest.raises(KeyboardInterrupt): run(cut, tmp_path/'b', recipe, what, callbacks=[Interrupt(2)])
+    history = run(again, tmp_path/'b', recipe, what, resume=True)
     assert [r['epoch'] for r in history] == [0, 1, 2, 3]
+    start = task(recipe is NEW).net.backbone.state_dict()
+    assert any(not torch.equal(v, start[k]) for k,v in whole.net.backbone.state_dict().items())
     for part in ('backbone', 'head'):
         a,b = (getattr(i.net, part).state_dict() for i in (whole, again))
         assert all(torch.equal(a[k], b[k]) for k in a)
@@ -95,6 +104,35 @@ def test_any_backbone(name, pool):
     assert .2*total < learns < .8*total and not any(p.requires_grad for m in bb.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
     assert bool(chain(bb)) == (not name.startswith('vit'))
 
+@pytest.mark.parametrize('name,size,what', [('resnet50', 32, 'last'), ('resnet50', 32, 'all'), ('efficientnet_lite0', 32, 'last'),
+                                            ('efficientnet_lite0', 32, 'all'), ('vit_tiny_patch16_224', 224, 'last')])
+def test_any_backbone_learns(name, size, what):
+    "A step of training moves weights, and leaves numbers"
+    few = np.arange(72) % 12 < 4 # four pictures of each class
+    inputs = task(name=name, size=size)
+    inputs = read_inputs(some.take(np.flatnonzero(few)), inputs.net.backbone, inputs.net.head)
+    before,x = ({k:v.clone() for k,v in inputs.net.backbone.state_dict().items()}, inputs.x.clone())
+    history = fine_tune(inputs, np.array(['train', 'train', 'valid', 'valid']*6), what=what, epochs=1, p=3, k=2)
+    after = inputs.net.backbone.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved and not any('running' in k for k in moved) and torch.isfinite(inputs.x).all() and not torch.equal(inputs.x, x)
+    assert history.tuned['augment'] == ('mirror images' if history.tuned['reads'] == 'Maps' else 'photo_jitter')
+
+def test_pictures_are_changed_a_little_each_time(monkeypatch):
+    "What `photo_jitter` returns is what is trained on"
+    import siamese_nb.training.finetune as ft
+    seen = []
+    def black(x, generator, mirror=True):
+        seen.append(len(x))
+        return torch.zeros_like(x)
+    def learn():
+        inputs = task()
+        history = fine_tune(inputs, split, what='all', epochs=1, p=4, k=4, seed=3)
+        return history[1]['batch_loss']
+    plain = learn()
+    monkeypatch.setattr(ft, 'photo_jitter', black)
+    assert learn() != plain and sum(seen) == 48
+
 def test_folded_is_the_same_function_and_gradient():
     bb = freeze(make_backbone('resnet18', pretrained=False))
     for m in bb.modules():
@@ -114,7 +152,7 @@ def test_folded_is_the_same_function_and_gradient():
     assert torch.allclose(grads[0][0], grads[1][0], atol=1e-3) and torch.allclose(grads[0][1], grads[1][1], rtol=1e-2, atol=1e-2)
 
 def test_pairs_and_new_classes():
-    new = np.array(['train']*48+['valid']*24)
+    new = new_split
     inputs = task(True)
     history = fine_tune(inputs, new, True, epochs=2, mirror=False)
     assert history.tuned['share'] in (0, .25, .5, .75, 1) and len(history.tuned['merit']) == 5
@@ -189,7 +227,9 @@ def test_memory_or_disk_makes_no_difference(monkeypatch):
     src,batch = source(inputs, 'all'),[(3, 1, 0), (0, 6, 1), (40, 2, 0)]
     from_disk = src.data(inputs.items.y).__getitems__(batch)
     monkeypatch.setattr(ft, 'room_for', lambda *_: True)
+    x = src.features()
     from_memory = src.data(inputs.items.y).__getitems__(batch)
+    assert torch.equal(src.features(), x) and src.pixels is not None
     assert all(torch.equal(a, b) for a,b in zip(from_disk, from_memory)) and from_memory[0].dtype == torch.uint8
 
 def test_views_of_training():

@@ -1,5 +1,5 @@
 "Fine-tuning as it is asked for: by the command, by `fit`, killed and taken up again; and what the results say of it"
-import json,os,signal,subprocess,sys,time
+import csv,json,os,signal,subprocess,sys,time
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +10,7 @@ from siamese_nb import fit
 from siamese_nb import run as run_module
 from siamese_nb.data_split import get_digits
 from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.nets.model_file import load_model
 from siamese_nb.report.page import tuned_words
 from siamese_nb.run import siamese_run
 
@@ -64,6 +65,59 @@ def test_fit_fine_tunes(given):
     model = fit(**given, finetune='last', epochs=1, say=lambda line: None)
     assert model.history.tuned['share'] == 1 and model.recipe.finetune == 'last' and len(model.history) == 2
 
+@pytest.fixture(scope='module')
+def flat(given, tmp_path_factory):
+    "The same pictures in one folder without class folders, and labelled pairs: classes of test and validation are new"
+    root,rng = tmp_path_factory.mktemp('flat'),np.random.default_rng(0)
+    for o in sorted(os.listdir(given['data'])):
+        for k in range(10): (root/f'{o}_{k}.png').write_bytes((open(f"{given['data']}/{o}/{k}.png", 'rb')).read())
+    rows = {}
+    for part,classes in (('train', range(4)), ('valid', (4, 5)), ('test', (6, 7))):
+        while sum(r[3]==part for r in rows.values()) < 40:
+            a = rng.choice(classes)
+            b = a if len(rows) % 2 else rng.choice([o for o in classes if o != a])
+            k,l = rng.choice(10, 2, replace=False)
+            rows.setdefault(frozenset([(a, k), (b, l)]), (f'{a}_{k}.png', f'{b}_{l}.png', int(a!=b), part))
+    with open(root.parent/'pairs.csv', 'w', newline='') as f: csv.writer(f).writerows([('a', 'b', 'y', 'split'), *rows.values()])
+    return given | dict(data=str(root), pairs=str(root.parent/'pairs.csv'))
+
+@pytest.mark.parametrize('finetune,share', [('none', 0.), ('last', 0.), ('last', .5), ('all', 1.)])
+def test_labelled_pairs_of_pictures_without_classes(flat, tmp_path, quick, monkeypatch, finetune, share):
+    "No class says what is same: pairs of validation choose both thresholds, whatever learns"
+    monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (share, {0.: .8, share: .9}))
+    r = siamese_run(**flat, finetune=finetune, epochs=1, out=str(tmp_path))
+    assert r['n_pairs']['test'] == 40 and r['threshold_from'] == 'validation pairs'
+    model = fit(**flat, finetune=finetune, epochs=1, say=lambda line: None)
+    for o in (model.evaluation, model.baseline): assert o.valid['accuracy'] == o.valid['best_accuracy']
+    assert model.results['test'] == r['test']
+
+def test_what_fit_tuned_is_stored_in_half_and_exact(given, tmp_path):
+    model = fit(**given, finetune='last', epochs=1, say=lambda line: None)
+    file = model.save(tmp_path/'m.safetensors')
+    stored = {k:v for k,v in load_file(file).items() if k.startswith('backbone.')}
+    assert stored and all(v.dtype == torch.float16 for v in stored.values())
+    own = load_model(file, given['backbone_weights'])[0].backbone.state_dict()
+    assert all(torch.equal(v, own[k]) for k,v in model.net.backbone.state_dict().items())
+
+def test_two_processes_make_the_run_of_one(given, tmp_path):
+    "torchrun, without a word to accelerate: the first process writes and speaks, and the weights are those of one (without dropout, whose dice each process has its own of)"
+    (tmp_path/'r.json').write_text(json.dumps(dict(preset='fine_tune', dropout=0)))
+    script = 'import siamese_nb.run as r; r.save_graphs = lambda *a, **k: []; from siamese_nb.cli import siamese_run; siamese_run()'
+    (tmp_path/'run.py').write_text(script)
+    words = [str(tmp_path/'run.py'), given['data'], '--backbone', 'tiny', '--backbone-weights', given['backbone_weights'], '--recipe', str(tmp_path/'r.json'), '--epochs', '2', '--out']
+    env = {k:v for k,v in os.environ.items() if k != 'ACCELERATE_USE_CPU'} | dict(TQDM_DISABLE='1', OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    many = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1', '--rdzv_backend=c10d', '--rdzv_endpoint=127.0.0.1:0']
+    said = []
+    for command,out in ((many, 'two'), ([sys.executable], 'one')):
+        p = subprocess.run([*command, *words, str(tmp_path/out)], env=env, capture_output=True, text=True, timeout=300)
+        assert p.returncode == 0, p.stderr[-2000:]
+        said.append(p.stdout.replace(str(tmp_path/out), ''))
+    assert said[0] == said[1] and said[0].count('fine-tuning: ') == 1
+    one,two = (load_file(tmp_path/o/'weights'/'kinds'/'model.safetensors') for o in ('one', 'two'))
+    assert one.keys() == two.keys() and any('backbone' in k for k in one)
+    for k in one: assert torch.allclose(one[k].float(), two[k].float(), atol=1e-3), k
+    assert not list((tmp_path/'two'/'weights'/'kinds').glob('unfinished')) and not (tmp_path/'two'/'weights'/'kinds'/'.lock').exists()
+
 def test_a_random_network_learns_whatever_finetune_says(given, tmp_path, quick, capsys):
     siamese_run(given['data'], backbone='tiny', finetune='last', epochs=1, out=str(tmp_path))
     assert 'finetune last: tiny starts from random weights, so all of it learns' in capsys.readouterr().out
@@ -97,8 +151,11 @@ def test_the_recipe_says_how(given, tmp_path, quick, monkeypatch):
         return tune(*args, **kwargs)
     monkeypatch.setattr(ft, 'tune', spy)
     recipe = tmp_path/'r.json'
-    recipe.write_text(json.dumps(dict(preset='fine_tune', classes_per_batch=4, images_per_class=3, margin=1.4, pos_margin=.3, wd=.02, mirror=False)))
-    siamese_run(**given, recipe=str(recipe), epochs=1, out=str(tmp_path))
+    recipe.write_text(json.dumps(dict(preset='fine_tune', classes_per_batch=4, images_per_class=3, margin=1.4, pos_margin=.3, wd=.02, mirror=False,
+                                      tune_epochs=2, tune_lr=2e-3, stage_lr=3e-4, earlier_lr=4e-5, keep='best', patience=2)))
+    r = siamese_run(**given, recipe=str(recipe), out=str(tmp_path))
+    assert (asked['epochs'], asked['fast'], asked['keep'], asked['patience']) == (2, dict(lr=2e-3, stage=3e-4, earlier=4e-5), 'best', 2)
+    assert (r['tuned']['epochs'], r['tuned']['augment'], r['tuned']['reads']) == (2, 'none', 'Maps')
     assert (asked['p'], asked['k'], asked['margins'], asked['wd'], asked['views']) == (4, 3, (1.4, .3), .02, 2)
 
 @pytest.mark.parametrize('share,line,page', [(1., 'learned, 7 numbers', 'fine-tuned (last)'), (.5, '50% of the way', 'fine-tuned (last, 50% of the way'), (0., 'untouched network, which is kept', 'kept as it came')])

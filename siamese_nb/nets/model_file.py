@@ -94,31 +94,36 @@ def check_facts(
 @torch.no_grad()
 def round_learned(
     bb:Backbone # changed in place
-)->set: # names of its tensors that a model file may store in sixteen bits
+):
     "Round what differs from the published weights to numbers that sixteen bits can hold."
-    now,rounded = tensor_hashes(bb),set()
+    now = tensor_hashes(bb)
     for k,v in bb.state_dict().items():
         if bb.origin.get(k) == now[k] or not v.is_floating_point() or not v.half().isfinite().all():
             continue
         v.copy_(v.half())
-        rounded.add(k)
-    return rounded
+
+def shorter(
+    v:torch.Tensor # any
+)->torch.Tensor: # the same numbers
+    "In sixteen bits, where these hold every one of them exactly."
+    w = v.half()
+    return w if v.dtype == torch.float32 and torch.equal(w.float(), v) else v
 
 # %% ../../nbs/engineering/model_file.ipynb #52586191
 def save_model(
     file:str|Path, # ends in .safetensors
     net:SiameseNet, # trained; its `extras` go along
     meta:dict|None=None, # anything worth knowing, in JSON: threshold, classes, metrics, recipe
-    half:bool=False # the backbone's learned tensors in sixteen bits? `net`'s are rounded, too
+    half:bool=False # round the backbone's learned tensors to sixteen bits first, `net`'s too?
 )->Path: # the file
     "Everything that a later user needs, in one file, without backbone tensors as published."
     bb = net.backbone
-    small = round_learned(bb) if half else set()
+    if half: round_learned(bb)
     now = tensor_hashes(bb)
     own = ({f'head.{k}':v for k,v in net.head.state_dict().items()}
            | {f'extra.{k}':v for k,v in net.extras.items()})
     for k,v in bb.state_dict().items():
-        if bb.origin.get(k) != now[k]: own[f'backbone.{k}'] = v.half() if k in small else v
+        if bb.origin.get(k) != now[k]: own[f'backbone.{k}'] = shorter(v)
     facts = dict(backbone=bb.name, backbone_fingerprint=fingerprint(bb),
                  backbone_origin=bool(bb.origin),
                  pool=bb.pool, transform=net.transform.to_dict(), head=net.head.config,

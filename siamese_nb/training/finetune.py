@@ -7,6 +7,7 @@ __all__ = ['blend', 'fine_tune']
 
 # %% ../../nbs/engineering/finetune.ipynb #502232d8
 import errno,hashlib,json,os,shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +40,11 @@ from .inputs import *
 from .inputs import Inputs,computed_head,read_pixels
 from .new_classes import *
 from .new_classes import pair_owners
-from .recipe import Recipe
+from .recipe import KNOWN,Recipe
 from .recipes import *
 from .recipes import EachHead
 from .steps import *
+from .steps import team
 
 # %% ../../nbs/engineering/finetune.ipynb #587d7b80
 class FoldedConv(nn.Module):
@@ -252,18 +254,23 @@ def photo_jitter(
     return (((cut - mean)*contrast + mean)*light).clamp(0, 255).round().to(x.dtype)
 
 # %% ../../nbs/engineering/finetune.ipynb #5ecaccbb
-# of the head, the last stage, and what comes before it
-RATES = dict(lr=1e-3, stage=5e-4, earlier=5e-5)
-EPOCHS = 6 # of backbone and head together, unless more or fewer are asked for
+def speeds(
+    recipe:Recipe # any
+)->dict: # largest rates of the head, the last stage, and what comes before it
+    "How fast everything moves while the backbone learns."
+    return dict(lr=recipe.tune_lr, stage=recipe.stage_lr, earlier=recipe.earlier_lr)
+
+RATES,EPOCHS = speeds(KNOWN),KNOWN.tune_epochs # unless something else is asked for
 
 def rates(
     model:nn.Module, # a `Tail`, or a `SiameseNet`, perhaps in chunks
-    last:list[nn.Module] # steps of the last stage
+    last:list[nn.Module], # steps of the last stage
+    fast:dict=RATES # from `speeds`
 )->dict: # name of a parameter -> its largest rate; for `train_model`
     "A learning rate for every parameter of a backbone that learns."
     ours = {id(p) for m in last for p in m.parameters()}
     heads = {id(p) for m in model.modules() if isinstance(m, Head) for p in m.parameters()}
-    return {n:RATES['stage' if id(p) in ours else 'earlier'] for n,p in model.named_parameters()
+    return {n:fast['stage' if id(p) in ours else 'earlier'] for n,p in model.named_parameters()
             if p.requires_grad and id(p) not in heads}
 
 def open_backbone(
@@ -299,6 +306,7 @@ class Maps:
         workers:int=0, # threads that read and embed; 0: as many as torch would use
         mirror:bool=True # train on mirror images too?
     ):
+        self.augmented = 'mirror images' if mirror else 'none'
         net,few = inputs.net,len(inputs.net.transform.views)
         transform = replace(net.transform, views=train_views(net.transform.views, mirror))
         maps,self.file = stored_maps(net.backbone, steps[:at], inputs.items, transform,
@@ -321,6 +329,7 @@ class Maps:
 # %% ../../nbs/engineering/finetune.ipynb #37ff8aef
 class WholePictures:
     "Training from pictures, read anew each time: the whole network is computed."
+    augmented = 'photo_jitter'
     def __init__(self,
         inputs:Inputs, # its backbone learns
         device=None, # where the arithmetic happens
@@ -330,9 +339,15 @@ class WholePictures:
         self.augment = partial(photo_jitter, mirror=mirror)
         self.inputs,self.device,self.workers = inputs,torch.device(device or best_device()),workers
         self.model,self.pixels = InChunks(inputs.net.to(self.device), 32),None
-        look,size = inputs.net.transform,inputs.net.transform.size
-        read = lambda i: torch.stack([look(read_image(inputs.items, j, size)) for j in i.tolist()])
-        self.rows = Rows(read, torch.arange(len(inputs.items)), few=16)
+        self.few = 16 if self.device.type == 'cpu' else 128 # pictures at a time
+        self.rows = Rows(self.read, torch.arange(len(inputs.items)), self.few)
+
+    def read(self, i):
+        if self.pixels is not None: return self.pixels[i]
+        items,look = self.inputs.items,self.inputs.net.transform
+        with ThreadPoolExecutor(self.workers or torch.get_num_threads()) as pool:
+            return torch.stack([*pool.map(lambda j: look(read_image(items, j, look.size)),
+                                          i.tolist())])
 
     def data(self, y, rows=None):
         items,look = self.inputs.items,self.inputs.net.transform
@@ -347,7 +362,7 @@ class WholePictures:
         net,rows = self.inputs.net.backbone.eval(),rows or self.rows
         with autocast(self.device):
             parts = [net(o.to(self.device).flatten(0,1)).float().view(*o.shape[:2], -1).cpu()
-                     for o in rows.split(16)]
+                     for o in rows.split(self.few)]
         return torch.cat(parts)
 
     def close(self): pass
@@ -373,7 +388,9 @@ def source(
     look = replace(look, views=train_views(look.views, mirror))
     there = map_file(bb, at, inputs.items, look).exists() # it takes no more room
     fits = 2*one*len(look.views)*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
-    return Maps(inputs, steps, at, *rest) if there or fits else WholePictures(inputs, *rest)
+    if not (there or fits): return WholePictures(inputs, *rest)
+    with team().main_process_first(): # the other processes find the file
+        return Maps(inputs, steps, at, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
 class FeatureCheck:
@@ -397,8 +414,9 @@ def tune(
     p:int=32, # classes in a batch
     k:int=4, # images of each
     margins:tuple=(1.2, .5), # of the contrastive loss, for different pairs and for same ones
+    fast:dict=RATES, # from `speeds`
     seed:int=42, # of batches, dropout and fixed pairs
-    **kwargs # out, resume, device, about: for `train_model`
+    **kwargs # keep, patience, out, resume, device, about: for `train_model`
 )->History: # a row per epoch, the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
@@ -411,10 +429,10 @@ def tune(
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)
     if isinstance(head, Heads): loss = EachHead(loss, head)
-    preset = dict(lr=RATES['lr'], lrs=rates(src.model, last), wd=.01, clip=1., amp=True,
-                  check_start=True)
-    preset |= dict(keep='best' if new_classes else 'last', patience=None)
-    return train_model(src.model, batches, loss, check, epochs=epochs, seed=seed, **preset | kwargs)
+    preset = dict(lr=fast['lr'], lrs=rates(src.model, last, fast), wd=.01, clip=1., amp=True,
+                  check_start=True, keep='last', patience=None) | kwargs
+    if new_classes: preset['keep'] = 'best'
+    return train_model(src.model, batches, loss, check, epochs=epochs, seed=seed, **preset)
 
 # %% ../../nbs/engineering/finetune.ipynb #12ce5157
 def learned(
@@ -496,9 +514,9 @@ def fine_tune(
     device=None, # where the arithmetic happens
     workers:int=0, # threads that read and embed
     mirror:bool=True, # train on mirror images too? Not for letters and digits
-    keep:bool=False, # keep the stored maps for another run?
+    keep_maps:bool=False, # for another run?
     about:dict|None=None, # facts that must be the same when training is taken up again
-    **kwargs # p, k, margins: for `tune`; out, resume: for `train_model`
+    **kwargs # p, k, margins, fast: for `tune`; keep, patience, out, resume: for `train_model`
 )->History: # of backbone and head together; `.tuned` says what was done
     "Train a backbone that has learned elsewhere: with its head, or two that are thrown away."
     net,own = inputs.net,dict(pairs=pairs, seed=seed)
@@ -517,8 +535,8 @@ def fine_tune(
     if share: inputs.x = src.features()
     inputs.net = net
     freeze(net.backbone.to(home))
-    if not keep: src.close()
-    history.tuned = dict(what=what, share=share, merit=merit,
+    if not keep_maps: src.close()
+    history.tuned = dict(what=what, share=share, merit=merit, augment=src.augmented,
                          numbers=sum(v.numel() for v in before.values()), reads=about['reads'])
     return history
 
@@ -532,8 +550,10 @@ def valid_cut(
 )->Cut:
     "The threshold and the probabilities of the validation pairs."
     rows = np.flatnonzero(np.asarray(split)=='valid')
-    a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
-    a,b,t = pairs['valid'] if pairs else (rows[a], rows[b], t)
+    if pairs: a,b,t = pairs['valid']
+    else:
+        a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
+        a,b = rows[a],rows[b]
     d = pair_distances(embed_rows(inputs.model, inputs.x), a, b)
     return best_of(d, t, 'validation pairs', normalised)
 
@@ -554,10 +574,12 @@ def train_with(
     if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
-    batch = dict(p=recipe.classes_per_batch, k=recipe.images_per_class,
-                 margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd)
-    history = fine_tune(inputs, split, recipe.computed, recipe.finetune, epochs or EPOCHS, pairs,
-                        workers=workers, mirror=mirror, **batch | kwargs)
+    how = dict(p=recipe.classes_per_batch, k=recipe.images_per_class, fast=speeds(recipe),
+               margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd, keep=recipe.keep,
+               patience=recipe.patience)
+    history = fine_tune(inputs, split, recipe.computed, recipe.finetune,
+                        epochs or recipe.tune_epochs, pairs,
+                        workers=workers, mirror=mirror, **how | kwargs)
     if recipe.computed:
         cut = train_inputs(inputs, split, still, pairs, **own).cut
         history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))

@@ -20,7 +20,7 @@ from ..nets.devices import autocast
 from ..core import atomic_write, bar, printable
 from ..train import *
 from .checkpoint import odd_moments,read_checkpoint,unlike,write_checkpoint
-from .steps import joint_embed, one_cycle, param_groups, train_epoch
+from .steps import joint_embed, one_cycle, param_groups, team, train_epoch
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
 def trained_state(
@@ -306,7 +306,7 @@ def train_model(
     callbacks:list=() # more of them, asked after those that save, stop and show
 )->History: # a row per epoch; the model is left with the weights of the best
     "Train `model`"
-    acc,out = Accelerator(),out and Path(out)
+    acc,out = team(),out and Path(out)
     device = torch.device(device) if device and acc.num_processes == 1 else acc.device
     for m in (model, loss):
         if isinstance(m, nn.Module): m.to(device)

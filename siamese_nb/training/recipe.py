@@ -27,6 +27,10 @@ class Recipe:
     augment:str='none' # of images that are trained on: 'none', or 'jitter' for small drawings
     epochs:int=30 # at most
     lr:float=3e-3 # largest learning rate
+    tune_epochs:int=6 # of a pretrained backbone that learns, and its heads, after those
+    tune_lr:float=1e-3 # largest learning rate of the heads, then
+    stage_lr:float=5e-4 # of the backbone's last stage
+    earlier_lr:float=5e-5 # of its earlier layers
     wd:float=.01 # weight decay of matrices
     classes_per_batch:int=32 # P of a P×K batch
     images_per_class:int=4 # K of a P×K batch
@@ -45,8 +49,9 @@ class Recipe:
 _words = dict(pooling=('mean', 'both'), finetune=('none', 'last', 'all'),
               augment=('none', 'jitter'), keep=('last', 'best'),
               threshold=('valid', 'cross-fit'), normalise=('none', 'auto', 'always'))
-_whole = ('heads', 'epochs', 'classes_per_batch', 'images_per_class', 'patience')
+_whole = ('heads', 'epochs', 'tune_epochs', 'classes_per_batch', 'images_per_class', 'patience')
 _ranges = dict(heads=(0, 64), dropout=(0, .99), epochs=(0, 10_000), lr=(1e-9, 100), wd=(0, 100),
+               tune_epochs=(0, 10_000), **dict.fromkeys(('tune_lr', 'stage_lr', 'earlier_lr'), (1e-9, 100)),
                classes_per_batch=(2, 10_000), images_per_class=(2, 1000), margin=(1e-6, 100),
                pos_margin=(0, 100), patience=(1, 10_000))
 

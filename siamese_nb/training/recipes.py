@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
-from accelerate import Accelerator
 from ..pairs import *
 from ..data.batches import *
 from ..data.batches import TensorViews,on_device
@@ -22,6 +21,7 @@ from ..loss import *
 from .all_pairs import *
 from ..train import *
 from .fit import *
+from .steps import team
 
 # %% ../../nbs/further/photographs.ipynb #f318d250
 def jitter(
@@ -73,7 +73,7 @@ def train_split(
 )->History: # a row per epoch
     "Train on the 'train' rows, and watch fixed pairs of the 'train' and the 'valid' rows"
     y,rows = np.asarray(y),np.flatnonzero(np.asarray(split)=='train')
-    x = on_device(x, kwargs.get('device') or Accelerator().device)
+    x = on_device(x, kwargs.get('device') or team().device)
     loss = loss or (PairContrastive(1.2, .5, 'nonzero') if pairs else AllPairsContrastive())
     check = fixed_check(x, y, split, seed=seed, pairs=pairs, loss=loss)
     if isinstance(model, Heads): loss = EachHead(loss, model)

@@ -6,12 +6,14 @@
 __all__ = ['InChunks', 'train_step', 'train_epoch']
 
 # %% ../../nbs/engineering/steps.ipynb #82e729ab
+import os
 from contextlib import nullcontext
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from accelerate import Accelerator
+from ..nets.devices import best_device
 
 # %% ../../nbs/engineering/steps.ipynb #93111642
 def param_groups(
@@ -66,6 +68,13 @@ def joint_embed(
     parts = [e[:len(s)] for e,s in zip(everyone, shares)]
     parts[rank] = mine
     return torch.cat(parts)
+
+# %% ../../nbs/engineering/steps.ipynb #steps-team
+def team()->Accelerator: # one process, unless torchrun or accelerate started several
+    "The processes that train together."
+    several = int(os.environ.get('WORLD_SIZE', '1')) > 1
+    # accelerate does not look for company on a processor unless it is told to stay there
+    return Accelerator(cpu=True) if several and best_device().type == 'cpu' else Accelerator()
 
 # %% ../../nbs/engineering/steps.ipynb #6cb4d3c6
 class InChunks(nn.Module):
