@@ -52,7 +52,9 @@ def unrounded(inputs, weights, what):
     open_backbone(bb, what)
     own = dict(bb.named_parameters())
     for n,v in weights.items(): own[n].copy_(v)
-    return source(inputs, what).features()
+    x = source(inputs, what).features()
+    freeze(bb)
+    return x
 
 def measure(items, key):
     "A row: train, and judge on test pairs that neither training nor threshold has seen"
