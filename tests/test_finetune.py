@@ -96,13 +96,25 @@ def test_stored_maps_and_pictures_agree():
 @pytest.mark.parametrize('pool', ['mean', 'both'])
 @pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'efficientnet_lite2', 'vit_tiny_patch16_224'])
 def test_any_backbone(name, pool):
-    "Chains are cut; what is none learns from pictures, its last blocks"
+    "All of these are chains, and are cut before their last stage"
     bb = freeze(make_backbone(name, pretrained=False, pool=pool))
     total = sum(p.numel() for p in bb.parameters())
     open_backbone(bb, 'last')
     learns = sum(p.numel() for p in bb.parameters() if p.requires_grad)
     assert .2*total < learns < .8*total and not any(p.requires_grad for m in bb.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
-    assert bool(chain(bb)) == (not name.startswith('vit'))
+    assert chain(bb)
+
+@pytest.mark.parametrize('pool', ['mean', 'both'])
+def test_a_transformer_from_maps_is_the_transformer(pool):
+    "Two thirds of the blocks computed once, the rest from their stored tokens"
+    torch.manual_seed(0)
+    bb = freeze(make_backbone('vit_tiny_patch16_224', pretrained=False, pool=pool))
+    inputs = read_inputs(some.take(np.arange(4)), bb, Heads([Head(bb.plain)]))
+    last = open_backbone(bb, 'last')
+    src = source(inputs, 'last', mirror=False)
+    a,b = src.features(),source(inputs, 'all', mirror=False).features()
+    assert type(src).__name__ == 'Maps' and (a-b).abs().max() < .02*b.abs().max()
+    assert {p.shape for m in last for p in m.parameters()} >= {(192,), (768, 192)} and len(last) == 6
 
 @pytest.mark.parametrize('name,size,what', [('resnet50', 32, 'last'), ('resnet50', 32, 'all'), ('efficientnet_lite0', 32, 'last'),
                                             ('efficientnet_lite0', 32, 'all'), ('vit_tiny_patch16_224', 224, 'last')])
@@ -116,6 +128,7 @@ def test_any_backbone_learns(name, size, what):
     after = inputs.net.backbone.state_dict()
     moved = {k for k in before if not torch.equal(before[k], after[k])}
     assert moved and not any('running' in k for k in moved) and torch.isfinite(inputs.x).all() and not torch.equal(inputs.x, x)
+    assert history.tuned['reads'] == ('Maps' if what == 'last' else 'WholePictures')
     assert history.tuned['augment'] == ('mirror images' if history.tuned['reads'] == 'Maps' else 'photo_jitter')
 
 def test_pictures_are_changed_a_little_each_time(monkeypatch):

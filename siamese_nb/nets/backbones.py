@@ -361,7 +361,11 @@ class Tokens(nn.Module):
     def forward(self,
         x:torch.Tensor # normalised pixels, shape (n,3,s,s)
     )->torch.Tensor: # shape (n,2·dim)
-        t = self.vit.forward_features(x)
+        return self.sum_up(self.vit.forward_features(x))
+
+    def sum_up(self,
+        t:torch.Tensor # tokens, shape (n,t,dim)
+    )->torch.Tensor: # shape (n,2·dim)
         return torch.cat([self.vit.forward_head(t, pre_logits=True),
                           t[:,self.vit.num_prefix_tokens:].mean(1)], 1)
 
@@ -388,6 +392,36 @@ def one_mean(
     return backbone
 
 # %% ../../nbs/engineering/backbones.ipynb #804185a5
+class Part(nn.Module):
+    "A step that its network writes as a function."
+    def __init__(self,
+        do, # x -> x
+        *parts:nn.Module # whose parameters are in it
+    ):
+        super().__init__()
+        self.do,self.parts = do,nn.ModuleList(parts)
+    def forward(self, x): return self.do(x)
+
+class ToMaps(nn.Module):
+    "Tokens (n,t,c) as maps (n,c,1,t)."
+    def forward(self, x): return x.transpose(1, 2)[:,:,None]
+
+class FromMaps(nn.Module):
+    "And back."
+    def forward(self, x): return x.squeeze(2).transpose(1, 2)
+
+def vit_steps(
+    net:nn.Module, # what a backbone holds: `vit`, or `Tokens` around it
+    vit:nn.Module # a vision transformer of timm, without classifier
+)->list[nn.Module]:
+    "Patches with their places; blocks, the last third of them apart; and how they are summed up."
+    def start(x): return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(x))))
+    def end(t): return net.sum_up(t) if net is not vit else vit.forward_head(t, pre_logits=True)
+    blocks,few = list(vit.blocks),max(1, len(vit.blocks)//3)
+    after = [m for k in ('norm', 'attn_pool', 'fc_norm') if (m := getattr(vit, k, None)) is not None]
+    return [Part(start, vit.patch_embed, vit.norm_pre), *blocks[:-few], ToMaps(), FromMaps(),
+            *blocks[-few:], Part(lambda t: end(vit.norm(t)), *after)]
+
 # the last stage of ResNet; what others call the list of their stages
 STAGES = ('layer4', 'stages', 'blocks', '_blocks', 'layers', 'features')
 
@@ -396,6 +430,7 @@ def steps_of(
 )->list[nn.Module]: # in the order in which they are written down
     "The layers of a network, lists of stages taken apart."
     if hasattr(net, 'steps'): return net.steps()
+    if hasattr(vit := getattr(net, 'vit', net), '_pos_embed'): return vit_steps(net, vit)
     apart = lambda n,m: n in STAGES and isinstance(m, nn.Sequential)
     return [o for n,m in net.named_children() for o in (m if apart(n, m) else [m])]
 
@@ -422,9 +457,11 @@ def last_step(
     backbone:Backbone, # any
     steps:list[nn.Module] # from `chain`
 )->int: # index of the step with which the last stage begins
-    "The step that makes the maps as small as they get."
+    "The step that makes the maps as small as they get, or with which a transformer's last third begins."
     x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device,
                     dtype=backbone.dtype)
+    for i,step in enumerate(steps):
+        if isinstance(step, FromMaps): return i
     side,halves = backbone.size,0
     for i,step in enumerate(steps):
         x = step(x)
