@@ -156,7 +156,8 @@ def read_items(
     if not str(data):
         raise ValueError('data is empty: give digits, caltech101, a folder or a table')
     folder = Path(data).expanduser().is_dir() and data not in ('digits', 'caltech101')
-    return any_folder(data) if pairs and folder else get_items(data, root, classes)
+    with team().main_process_first(): # which puts caltech101 in its place
+        return any_folder(data) if pairs and folder else get_items(data, root, classes)
 
 # %% ../nbs/engineering/run.ipynb #c00c456d
 def split_and_pairs(
@@ -423,11 +424,13 @@ def learn(
     out:Path|None=None # folder for checkpoints; None: nowhere
 )->Learned:
     "Split, pairs, reading, training, evaluation"
-    told = len(items.notes)
+    told,all_of_us = len(items.notes),team()
+    if not all_of_us.is_main_process: say = (lambda line: None) # the first speaks for all
+    if all_of_us.num_processes > 1: job = replace(job, device=str(all_of_us.device)) # its own
     before = before or split_and_pairs(job, items) # nothing to pair? Say so before the long part
     for o in before[0].notes[told:]: say(o)
     recipe = job.recipe_for(bb)
-    with team().main_process_first(): # the others, if there are any, find its features
+    with all_of_us.main_process_first(): # the others, if there are any, find its features
         inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views,
                              job.device, job.workers)
     split,drawn,lines = after_reading(job, before, inputs.unread)
@@ -452,7 +455,7 @@ def learn(
 
 # %% ../nbs/engineering/run.ipynb #1ea4n001
 def tell(
-    *lines:str # to print
+    *lines # to print
 ):
     "Of several processes the first speaks for all."
     if team().is_main_process: print(*lines, sep='\n', flush=True)

@@ -1,5 +1,6 @@
 "Fine-tuning: what moves, what is stored, and whether an interruption leaves a trace."
 import errno
+from copy import deepcopy
 from dataclasses import replace
 import numpy as np
 import pytest
@@ -115,6 +116,13 @@ def test_a_transformer_from_maps_is_the_transformer(pool):
     a,b = src.features(),source(inputs, 'all', mirror=False).features()
     assert type(src).__name__ == 'Maps' and (a-b).abs().max() < .02*b.abs().max()
     assert {p.shape for m in last for p in m.parameters()} >= {(192,), (768, 192)} and len(last) == 6
+    start = deepcopy(chain(bb)[0]).to('meta') # as for a card: nothing may stay behind
+    assert start(torch.zeros(1, 3, 224, 224, device='meta')).shape == (1, 197, 192)
+
+@pytest.mark.parametrize('name,whole', [('deit_tiny_distilled_patch16_224', True), ('hiera_tiny_224', False)])
+def test_other_transformers_are_taken_apart_or_left_alone(name, whole):
+    bb = freeze(make_backbone(name, pretrained=False))
+    assert bool(chain(bb)) == whole and open_backbone(bb, 'last')
 
 @pytest.mark.parametrize('name,size,what', [('resnet50', 32, 'last'), ('resnet50', 32, 'all'), ('efficientnet_lite0', 32, 'last'),
                                             ('efficientnet_lite0', 32, 'all'), ('vit_tiny_patch16_224', 224, 'last')])

@@ -99,24 +99,27 @@ def test_what_fit_tuned_is_stored_in_half_and_exact(given, tmp_path):
     own = load_model(file, given['backbone_weights'])[0].backbone.state_dict()
     assert all(torch.equal(v, own[k]) for k,v in model.net.backbone.state_dict().items())
 
-def test_two_processes_make_the_run_of_one(given, tmp_path):
+@pytest.mark.parametrize('what', ['last', 'all'])
+def test_two_processes_make_the_run_of_one(given, tmp_path, what):
     "torchrun, without a word to accelerate: the first process writes and speaks, and the weights are those of one (without dropout, whose dice each process has its own of)"
-    (tmp_path/'r.json').write_text(json.dumps(dict(preset='fine_tune', dropout=0)))
+    (tmp_path/'r.json').write_text(json.dumps(dict(preset='fine_tune', dropout=0, epochs=5)))
     script = 'import siamese_nb.run as r; r.save_graphs = lambda *a, **k: []; from siamese_nb.cli import siamese_run; siamese_run()'
     (tmp_path/'run.py').write_text(script)
-    words = [str(tmp_path/'run.py'), given['data'], '--backbone', 'tiny', '--backbone-weights', given['backbone_weights'], '--recipe', str(tmp_path/'r.json'), '--epochs', '2', '--out']
+    words = [str(tmp_path/'run.py'), given['data'], '--backbone', 'tiny', '--backbone-weights', given['backbone_weights'],
+             '--recipe', str(tmp_path/'r.json'), '--finetune', what, '--epochs', '2', '--out']
     env = {k:v for k,v in os.environ.items() if k != 'ACCELERATE_USE_CPU'} | dict(TQDM_DISABLE='1', OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
     many = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1', '--rdzv_backend=c10d', '--rdzv_endpoint=127.0.0.1:0']
-    said = []
+    said = {}
     for command,out in ((many, 'two'), ([sys.executable], 'one')):
         p = subprocess.run([*command, *words, str(tmp_path/out)], env=env, capture_output=True, text=True, timeout=300)
         assert p.returncode == 0, p.stderr[-2000:]
-        said.append(p.stdout.replace(str(tmp_path/out), ''))
-    assert said[0] == said[1] and said[0].count('fine-tuning: ') == 1
+        said[out] = p.stdout
+    for word in ('fine-tuning: ', 'trained, test', 'written: '): assert said['one'].count(word) == said['two'].count(word) > 0
     one,two = (load_file(tmp_path/o/'weights'/'kinds'/'model.safetensors') for o in ('one', 'two'))
     assert one.keys() == two.keys() and any('backbone' in k for k in one)
-    for k in one: assert torch.allclose(one[k].float(), two[k].float(), atol=1e-3), k
-    assert not list((tmp_path/'two'/'weights'/'kinds').glob('unfinished')) and not (tmp_path/'two'/'weights'/'kinds'/'.lock').exists()
+    for k in one: assert torch.allclose(one[k].float(), two[k].float(), atol=2e-3), k
+    folder = tmp_path/'two'/'weights'/'kinds'
+    assert not (folder/'unfinished').exists() and not (folder/'.lock').exists()
 
 def test_a_random_network_learns_whatever_finetune_says(given, tmp_path, quick, capsys):
     siamese_run(given['data'], backbone='tiny', finetune='last', epochs=1, out=str(tmp_path))

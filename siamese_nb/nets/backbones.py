@@ -392,15 +392,28 @@ def one_mean(
     return backbone
 
 # %% ../../nbs/engineering/backbones.ipynb #804185a5
-class Part(nn.Module):
-    "A step that its network writes as a function."
+class Patches(nn.Module):
+    "The start of a vision transformer: patches, with their places."
     def __init__(self,
-        do, # x -> x
-        *parts:nn.Module # whose parameters are in it
+        vit:nn.Module # of timm; all of it, so that a copy of this has its own
     ):
         super().__init__()
-        self.do,self.parts = do,nn.ModuleList(parts)
-    def forward(self, x): return self.do(x)
+        self.vit = vit
+    def forward(self, x):
+        v = self.vit
+        return v.norm_pre(v.patch_drop(v._pos_embed(v.patch_embed(x))))
+
+class SumUp(nn.Module):
+    "Its end: the last norm, and one row of features."
+    def __init__(self,
+        net:nn.Module, # what a backbone holds: `vit`, or `Tokens` around it
+        vit:nn.Module # of timm, without classifier
+    ):
+        super().__init__()
+        after = [getattr(vit, k, None) for k in ('norm', 'attn_pool', 'fc_norm')]
+        self.after = nn.ModuleList(m for m in after if m is not None)
+        self.do = net.sum_up if net is not vit else partial(vit.forward_head, pre_logits=True)
+    def forward(self, t): return self.do(self.after[0](t))
 
 class ToMaps(nn.Module):
     "Tokens (n,t,c) as maps (n,c,1,t)."
@@ -414,13 +427,9 @@ def vit_steps(
     net:nn.Module, # what a backbone holds: `vit`, or `Tokens` around it
     vit:nn.Module # a vision transformer of timm, without classifier
 )->list[nn.Module]:
-    "Patches with their places; blocks, the last third of them apart; and how they are summed up."
-    def start(x): return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(x))))
-    def end(t): return net.sum_up(t) if net is not vit else vit.forward_head(t, pre_logits=True)
+    "Patches, blocks, the last third of them apart, and features."
     blocks,few = list(vit.blocks),max(1, len(vit.blocks)//3)
-    after = [m for k in ('norm', 'attn_pool', 'fc_norm') if (m := getattr(vit, k, None)) is not None]
-    return [Part(start, vit.patch_embed, vit.norm_pre), *blocks[:-few], ToMaps(), FromMaps(),
-            *blocks[-few:], Part(lambda t: end(vit.norm(t)), *after)]
+    return [Patches(vit), *blocks[:-few], ToMaps(), FromMaps(), *blocks[-few:], SumUp(net, vit)]
 
 # the last stage of ResNet; what others call the list of their stages
 STAGES = ('layer4', 'stages', 'blocks', '_blocks', 'layers', 'features')
@@ -439,12 +448,13 @@ def chain(
     backbone:Backbone # any
 )->list[nn.Module]: # empty where the network is no chain
     "Steps that give what the network gives, when each reads what the one before it made."
-    was,steps = backbone.training,steps_of(backbone.net)
+    was = backbone.training
     noise = torch.rand(1, 3, backbone.size, backbone.size,
                        generator=torch.Generator().manual_seed(0))
     noise = noise.to(backbone.mean.device, backbone.dtype)
     backbone.eval()
     try:
+        steps = steps_of(backbone.net)
         same = torch.allclose(nn.Sequential(*steps)(noise), backbone.net(noise),
                               rtol=1e-3, atol=1e-4)
     except Exception: same = False
@@ -458,10 +468,10 @@ def last_step(
     steps:list[nn.Module] # from `chain`
 )->int: # index of the step with which the last stage begins
     "The step that makes the maps as small as they get, or with which a transformer's last third begins."
-    x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device,
-                    dtype=backbone.dtype)
     for i,step in enumerate(steps):
         if isinstance(step, FromMaps): return i
+    x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device,
+                    dtype=backbone.dtype)
     side,halves = backbone.size,0
     for i,step in enumerate(steps):
         x = step(x)

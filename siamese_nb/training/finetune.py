@@ -25,7 +25,7 @@ from ..loss import *
 from ..model import *
 from ..pairs import fixed_pairs
 from ..nets.backbones import *
-from ..nets.backbones import chain,fingerprint,last_stage,last_step
+from ..nets.backbones import chain,last_stage,last_step,tensor_hashes
 from ..nets.devices import *
 from ..nets.devices import autocast,best_device
 from ..nets.features import *
@@ -127,13 +127,15 @@ class Flat(nn.Module):
 
 # %% ../../nbs/engineering/finetune.ipynb #8d0a9fa7
 def map_file(
-    backbone:Backbone, # its steps below the last stage are frozen
-    at:int, # how many those are
+    backbone:Backbone, # frozen below its last stage
+    steps:list[nn.Module], # those below
     items, # table of images
     transform:Transform # size and views
 )->Path:
-    "Where the maps of these pictures are kept: named by network, views and contents."
-    facts = [1, at, fingerprint(backbone), transform.to_dict(), content_hashes(items).tolist()]
+    "Where the maps of these pictures are kept: named by frozen steps, views and contents."
+    front = [len(steps), backbone.name, backbone.mean.flatten().tolist(),
+             backbone.std.flatten().tolist(), tensor_hashes(nn.Sequential(*steps))]
+    facts = [2, front, transform.to_dict(), content_hashes(items).tolist()]
     name = hashlib.blake2b(json.dumps(facts).encode(), digest_size=12).hexdigest()
     return cache_dir()/f'maps-{backbone.name}-{name}.npy'
 
@@ -172,7 +174,7 @@ def stored_maps(
     workers:int=0 # threads; 0: as many as torch would use
 )->tuple[Tensor,Path]: # float16 maps (n, views, h, w, c), on disk, and their file
     "Every picture through the frozen steps, once."
-    file,device = (map_file(backbone, len(steps), items, transform),
+    file,device = (map_file(backbone, steps, items, transform),
                    torch.device(device or best_device()))
     with torch.no_grad():
         c,h,w = nn.Sequential(*steps)(torch.zeros(1, 3, backbone.size, backbone.size,
@@ -189,7 +191,7 @@ def stored_maps(
                                    device, workers):
                 x[i],done = f.reshape(-1, *shape[1:]),done + len(i)
             x.flush()
-            if done < len(items) or map_file(backbone, len(steps), items, transform) != file:
+            if done < len(items) or map_file(backbone, steps, items, transform) != file:
                 raise ValueError(f'pictures of {printable(items.name)} were changed, '
                                  'or could not be read any more, during training: run it again')
             with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
@@ -333,7 +335,7 @@ class WholePictures:
     def __init__(self,
         inputs:Inputs, # its backbone learns
         device=None, # where the arithmetic happens
-        workers:int=0, # threads that embed; 0: as many as torch would use
+        workers:int=0, # that read; 0: as many as torch would use
         mirror:bool=True # train on mirror images too?
     ):
         self.augment = partial(photo_jitter, mirror=mirror)
@@ -342,7 +344,9 @@ class WholePictures:
         self.few = 16 if self.device.type == 'cpu' else 128 # pictures at a time
         self.rows = Rows(self.read, torch.arange(len(inputs.items)), self.few)
 
-    def read(self, i):
+    def read(self,
+        i:Tensor # which pictures
+    )->Tensor: # their views, shape (n,V,3,s,s)
         if self.pixels is not None: return self.pixels[i]
         items,look = self.inputs.items,self.inputs.net.transform
         with ThreadPoolExecutor(self.workers or torch.get_num_threads()) as pool:
@@ -386,11 +390,10 @@ def source(
             torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
     cache_dir().mkdir(parents=True, exist_ok=True)
     look = replace(look, views=train_views(look.views, mirror))
-    there = map_file(bb, at, inputs.items, look).exists() # it takes no more room
-    fits = 2*one*len(look.views)*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
-    if not (there or fits): return WholePictures(inputs, *rest)
     with team().main_process_first(): # the other processes find the file
-        return Maps(inputs, steps, at, *rest)
+        there = map_file(bb, steps[:at], inputs.items, look).exists() # it takes no more room
+        fits = 2*one*len(look.views)*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
+        return Maps(inputs, steps, at, *rest) if there or fits else WholePictures(inputs, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
 class FeatureCheck:
@@ -416,7 +419,7 @@ def tune(
     margins:tuple=(1.2, .5), # of the contrastive loss, for different pairs and for same ones
     fast:dict=RATES, # from `speeds`
     seed:int=42, # of batches, dropout and fixed pairs
-    **kwargs # keep, patience, out, resume, device, about: for `train_model`
+    **kwargs # keep (for known classes), patience, out, resume, device, about: for `train_model`
 )->History: # a row per epoch, the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head

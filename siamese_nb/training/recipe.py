@@ -51,7 +51,8 @@ _words = dict(pooling=('mean', 'both'), finetune=('none', 'last', 'all'),
               threshold=('valid', 'cross-fit'), normalise=('none', 'auto', 'always'))
 _whole = ('heads', 'epochs', 'tune_epochs', 'classes_per_batch', 'images_per_class', 'patience')
 _ranges = dict(heads=(0, 64), dropout=(0, .99), epochs=(0, 10_000), lr=(1e-9, 100), wd=(0, 100),
-               tune_epochs=(0, 10_000), **dict.fromkeys(('tune_lr', 'stage_lr', 'earlier_lr'), (1e-9, 100)),
+               tune_epochs=(1, 10_000), tune_lr=(1e-9, 100), stage_lr=(1e-9, 100),
+               earlier_lr=(1e-9, 100),
                classes_per_batch=(2, 10_000), images_per_class=(2, 1000), margin=(1e-6, 100),
                pos_margin=(0, 100), patience=(1, 10_000))
 

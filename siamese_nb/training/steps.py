@@ -8,12 +8,12 @@ __all__ = ['InChunks', 'train_step', 'train_epoch']
 # %% ../../nbs/engineering/steps.ipynb #82e729ab
 import os
 from contextlib import nullcontext
+from datetime import timedelta
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from accelerate import Accelerator
-from ..nets.devices import best_device
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 # %% ../../nbs/engineering/steps.ipynb #93111642
 def param_groups(
@@ -70,11 +70,16 @@ def joint_embed(
     return torch.cat(parts)
 
 # %% ../../nbs/engineering/steps.ipynb #steps-team
-def team()->Accelerator: # one process, unless torchrun or accelerate started several
+def team(
+    **kwargs # for `Accelerator`
+)->Accelerator: # one process, unless torchrun or accelerate started several
     "The processes that train together."
     several = int(os.environ.get('WORLD_SIZE', '1')) > 1
-    # accelerate does not look for company on a processor unless it is told to stay there
-    return Accelerator(cpu=True) if several and best_device().type == 'cpu' else Accelerator()
+    # without a card accelerate does not look for company unless it is told to stay on the processor
+    if several and not torch.cuda.is_available(): kwargs['cpu'] = True
+    # the others wait while the first reads and embeds, which may take hours
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
+    return Accelerator(kwargs_handlers=[patience], **kwargs)
 
 # %% ../../nbs/engineering/steps.ipynb #6cb4d3c6
 class InChunks(nn.Module):
