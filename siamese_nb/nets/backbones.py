@@ -467,7 +467,7 @@ def last_step(
     backbone:Backbone, # any
     steps:list[nn.Module] # from `chain`
 )->int: # index of the step with which the last stage begins
-    "The step that makes the maps as small as they get, or with which a transformer's last third begins."
+    "The step that makes the maps as small as they get; a transformer's last third."
     for i,step in enumerate(steps):
         if isinstance(step, FromMaps): return i
     x = torch.zeros(1, 3, backbone.size, backbone.size, device=backbone.mean.device,

@@ -200,7 +200,7 @@ class StopEarly(Callback):
     def epoch(self, run): run.stop = run.stop or run.history.tired(self.patience)
 
 class Agree(Callback):
-    "What the first of several processes decides, all do: one that stopped alone would be waited for"
+    "Of several processes the first decides: one that stopped alone would be waited for"
     def begin(self, run): run.stop = broadcast_object_list([run.stop])[0]
     def epoch(self, run): self.begin(run)
 
