@@ -74,7 +74,7 @@ def main():
              'nbdev_test': nbdev,
              **({'notebooks in a Jupyter kernel, Caltech-101 cells included': kernel(fit, '--flags', 'caltech')} if fit else {}),
              'the course in a Jupyter kernel': kernel(rest),
-             'pytest': lambda: counted(*sh('python', '-m', 'pytest', '-q', 'tests'))}
+             'pytest': lambda: counted(*sh('python', '-m', 'pytest', '-q', '-n', '2', '--dist', 'loadfile', 'tests', OMP_NUM_THREADS='1'))}
     ok = bad = 0
     rows = []
     for name,f in steps.items():
