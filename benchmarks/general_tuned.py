@@ -15,6 +15,7 @@ from siamese_nb.nets.features import extract
 from siamese_nb.nets.model_file import load_model
 from siamese_nb.pairs import fixed_pairs
 from siamese_nb.training.finetune import blend,learned,open_backbone
+from calibration import CHOSE
 from general import general_head
 
 def part_way(model, share):
@@ -28,21 +29,21 @@ def part_way(model, share):
 
 @call_parse
 def main(model:str, # model.safetensors of a fine-tuned run on Caltech-101
-         folder:str, # photographs of other things, a folder a class; 20 of its classes may choose the share, the rest judge
+         folder:str, # photographs of other things, a folder a class; the classes that chose the general model's dials choose the share, too, the rest judge
          root:str=None, # where Caltech-101 lies
          shares:str='0,.25,.5,1', # how far from the published weights, divided by commas
          out:str='graphs/finetune'): # folder for the table
     "A row for every share and every set of classes"
     items,other = get_caltech101(root, 'clean'),get_folder(folder)
     labels = np.array(other.labels)
-    choosing = np.isin(labels, np.random.default_rng(0).permutation(sorted(set(labels)))[:20])
+    choosing = np.isin(other.y, np.random.default_rng(CHOSE[0]).permutation(other.y.max()+1)[:CHOSE[1]]) # the same kinds that chose the dials
     rows = []
     for share in map(float, shares.split(',')):
         bb = part_way(model, share)
         views = Transform(bb.size, ('squash', 'crop'))
         x,mine = extract(bb, other, views)[0].float(),extract(bb, items, views)[0].float()
         with torch.no_grad(): e = general_head(bb, mine)(x)
-        for what,keep in (('20 that choose', choosing), ('the other classes', ~choosing), ('all', choosing | True)):
+        for what,keep in ((f'{CHOSE[1]} that choose', choosing), ('the other classes', ~choosing), ('all', choosing | True)):
             a,b,t = fixed_pairs(other.y[keep], seed=42)
             some = e[torch.from_numpy(keep)]
             rows.append(dict(share=share, classes=what, n=len(set(labels[keep])), roc_auc=roc_auc_score(t, pair_distances(some, a, b)),

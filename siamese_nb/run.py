@@ -415,6 +415,7 @@ class Learned:
     early:list # warnings from before training
     seconds:dict # embed, train, eval
 
+# %% ../nbs/engineering/run.ipynb #run-learn
 def learn(
     job:Job, # what was asked for
     items:Items, # a table of images
@@ -454,12 +455,6 @@ def learn(
                    dict(embed=inputs.seconds, train=done-began, eval=time.perf_counter()-done))
 
 # %% ../nbs/engineering/run.ipynb #1ea4n001
-def tell(
-    *lines # to print
-):
-    "Of several processes the first speaks for all."
-    if team().is_main_process: print(*lines, sep='\n', flush=True)
-
 def run_job(
     job:Job, # what was asked for
     items:Items, # a table of images
@@ -473,8 +468,8 @@ def run_job(
     begun = (begin(job.files, dict(data=job.data, **about), job.resume)
              if all_of_us.is_main_process else [])
     all_of_us.wait_for_everyone()
-    tell(items, *items.notes, f'backbone: {bb.why}', *begun)
-    o = learn(job, items, bb, tell, before, job.files.work)
+    all_of_us.print(items, *items.notes, f'backbone: {bb.why}', *begun, sep='\n', flush=True)
+    o = learn(job, items, bb, lambda line: print(line, flush=True), before, job.files.work)
     results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
                        run=run_id(job, o.inputs, o.split, o.pairs),
                        early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
@@ -531,9 +526,9 @@ def siamese_run(
     mine = only_run(files) if team().is_main_process else nullcontext()
     with full_disk_named(files.out),mine:
         results = run_job(job, items, bb, dict(identity=identity), again)
-    tell(results_table(results),
-         *[f'written: {printable(o)}'
-           for o in (files.weights, files.graphs, files.graphs/'report.html')])
+    team().print(results_table(results), # of several processes the first speaks for all
+                 *[f'written: {printable(o)}'
+                   for o in (files.weights, files.graphs, files.graphs/'report.html')], sep='\n')
     return results
 
 # %% ../nbs/engineering/run.ipynb #52b91544

@@ -391,7 +391,7 @@ def one_mean(
             m.both,backbone.dim,backbone.pool = False,backbone.plain,'mean'
     return backbone
 
-# %% ../../nbs/engineering/backbones.ipynb #804185a5
+# %% ../../nbs/engineering/backbones.ipynb #vit-steps
 class Patches(nn.Module):
     "The start of a vision transformer: patches, with their places."
     def __init__(self,
@@ -431,6 +431,7 @@ def vit_steps(
     blocks,few = list(vit.blocks),max(1, len(vit.blocks)//3)
     return [Patches(vit), *blocks[:-few], ToMaps(), FromMaps(), *blocks[-few:], SumUp(net, vit)]
 
+# %% ../../nbs/engineering/backbones.ipynb #804185a5
 # the last stage of ResNet; what others call the list of their stages
 STAGES = ('layer4', 'stages', 'blocks', '_blocks', 'layers', 'features')
 
