@@ -6,7 +6,6 @@ import torch
 from fastcore.script import call_parse
 from siamese_nb.data_split import *
 from siamese_nb.plots import *
-from siamese_nb.plots import *
 from siamese_nb.data.folders import *
 from siamese_nb.data.datasets import *
 from siamese_nb.nets.devices import fast_bf16

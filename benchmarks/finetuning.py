@@ -14,7 +14,7 @@ from siamese_nb.train import *
 from siamese_nb.training.steps import constant,train_epoch
 from siamese_nb.training.fit import make_optimizer
 from siamese_nb.training.recipes import *
-from siamese_nb.training.recipes import jitter
+from siamese_nb.training.finetune import photo_jitter
 from timing import row,seconds
 
 def learner(name, last, device):
@@ -31,11 +31,11 @@ def one_step(net, opt, x, device):
     opt.step()
 
 def case(name, last, p, k, steps, device):
-    "`train_epoch` on images in memory, with a new batch, `jitter` and the all-pairs loss in each step, against as many steps of the network alone"
+    "`train_epoch` on images in memory, with a new batch, `photo_jitter` and the all-pairs loss in each step, against as many steps of the network alone"
     net,opt = learner(name, last, device)
     n = p*k*steps
     images = on_device(torch.randint(0, 256, (n, 1, 3, 224, 224), dtype=torch.uint8), device)
-    batches = pk_batches(TensorViews(images, np.arange(n)//(n//p), jitter), p, k, steps)
+    batches = pk_batches(TensorViews(images, np.arange(n)//(n//p), photo_jitter), p, k, steps)
     x,acc = images[:p*k,0].to(device),Accelerator(cpu=device.type=='cpu')
     def alone():
         for _ in range(steps): one_step(net, opt, x, device)

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.functional import normalize
 from siamese_nb.data_split import *
 from siamese_nb.core import *
-from siamese_nb.core import *
 from siamese_nb.data.folders import *
 from siamese_nb.data.datasets import *
 from siamese_nb.data.images import *

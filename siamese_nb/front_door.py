@@ -30,7 +30,7 @@ def fit(
     same_is:int=0, # what y of such a pair is where both show the same
     # resnet50, efficientnet_lite0, efficientnet_lite2, tiny, or the name of a timm model
     backbone:str='auto',
-    backbone_weights:str|Path|None=None, # ImageNet weights from this file
+    backbone_weights:str|Path|None=None, # ImageNet weights from this file, or 'none': random ones
     root:str|Path|None=None, # where caltech101 lies or is put
     classes:str='all', # of caltech101: 'all' or 'clean'
     epochs:int|None=None, # at most; None: as the recipe says

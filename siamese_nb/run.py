@@ -43,7 +43,7 @@ from .training.steps import team
 from .training.finetune import *
 from .training.finetune import train_with,tuned_line
 from .training.recipe import *
-from .training.recipe import suitable,to_dict
+from .training.recipe import SIDE,suitable,to_dict
 from .eval import *
 from .evaluation.caveats import *
 from .evaluation.caveats import looks_reversed,reversed_line
@@ -85,7 +85,7 @@ class Job:
 
     def recipe_for(self, bb:Backbone)->Recipe: # checked against what the backbone can do
         "The recipe that was asked for, or the one that suits a backbone and a purpose"
-        r = self.recipe or suitable(bb.frozen, self.new, self.finetune)
+        r = self.recipe or suitable(bb.frozen, self.new, self.finetune, bb.size)
         if not bb.frozen and r.finetune!='all': raise ValueError(
             f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: "
             "give finetune all, or a pretrained backbone")
@@ -134,12 +134,16 @@ def _run_name(items:Items, protocol:str, name:str|None)->str:
 def choose_backbone(
     data:str, # what siamese_run was given
     name:str='auto', # a backbone's name
-    weights_file:str|None=None, # ImageNet weights from disk
+    weights_file:str|None=None, # ImageNet weights from disk, or 'none' for random ones
     seed:int=42, # of weights that start at random
     pool:str='mean', # or 'both': how a pretrained backbone sums up its maps
 )->Backbone:
     "The backbone that was named, or the one that suits"
     torch.manual_seed(seed)
+    if str(weights_file)=='none':
+        bb = make_backbone(name, pretrained=False)
+        bb.why = f'{bb.name}, which starts from random weights and learns from scratch'
+        return bb
     if name!='auto' or data!='digits': return make_backbone(name, weights_file, pool=pool)
     bb = make_backbone('tiny')
     bb.why = 'auto took tiny, which learns from scratch: the digits are 8x8 drawings'
@@ -228,6 +232,15 @@ def shared_owners(
     return sorted(o for o,p in parts.items() if len(p)>1)
 
 # %% ../nbs/engineering/run.ipynb #df489555
+def embed_light(
+    model, # rows -> embeddings
+    x:torch.Tensor, # features, drawings, or whole photographs
+    device=None # where the model runs
+)->torch.Tensor: # (n, dim)
+    "Features and drawings many at a time, by one thread; photographs a few, by all threads"
+    if x.ndim > 3 and x.shape[-1] >= SIDE: return embed_rows(model, x, device, batch_size=32)
+    with torch_threads(1): return embed_rows(model, x, device)
+
 @torch.inference_mode()
 def frozen_embeddings(
     inputs:Inputs, # before training
@@ -236,8 +249,7 @@ def frozen_embeddings(
     "What the backbone alone makes of one plain view"
     bb = inputs.net.backbone
     x = inputs.x[:, 0, :bb.plain] if bb.frozen else inputs.x[:,0]
-    with torch_threads(1):
-        return normalize(x.float() if bb.frozen else embed_rows(bb, x, device=device), dim=-1)
+    return normalize(x.float() if bb.frozen else embed_light(bb, x, device), dim=-1)
 
 # %% ../nbs/engineering/run.ipynb #ce17a054
 def early_warnings(
@@ -280,7 +292,7 @@ def measure(
     cut:Cut|None=None # the threshold, if it is chosen already; None: the validation pairs choose
 )->list: # an `Evaluation` after training, and one before
     "The same questions, twice"
-    with torch_threads(1): e = embed_rows(inputs.model, inputs.x, device=job.device)
+    e = embed_light(inputs.model, inputs.x, job.device)
     labels = None if job.pairs else inputs.items.labels
     about = dict(unseen=job.protocol=='unseen', seed=job.seed,
                  owners=owners_of(inputs.items, bool(job.pairs)))
@@ -485,7 +497,8 @@ def siamese_run(
     root:str=None, # where caltech101 lies or is put
     # resnet50, efficientnet_lite0, efficientnet_lite2, tiny, or the name of a timm model
     backbone:str='auto',
-    backbone_weights:str=None, # ImageNet weights from this file, for machines that cannot download
+    # ImageNet weights from this file, for machines that cannot download; none: random weights
+    backbone_weights:str=None,
     # seen: new images of the same classes; unseen: classes that training never met
     protocol:str='seen',
     # of caltech101: all 102 folders, or clean: without BACKGROUND_Google and Faces_easy
@@ -502,7 +515,7 @@ def siamese_run(
     pairs:str=None,
     # what of a pretrained backbone learns: none, last (its last stage), all; default: the recipe's
     finetune:str=None,
-    # a JSON file, or known, new, small, fine_tune: how to train; default: the one that suits
+    # a JSON file, or known, new, small, scratch, fine_tune: how to train; default: what suits
     recipe:str=None,
     # what y of such a pair is where both show the same: 1 for tables of other libraries
     same_is:int=0,

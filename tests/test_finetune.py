@@ -14,7 +14,7 @@ from siamese_nb.train import embed_rows
 from siamese_nb.training.finetune import FoldedConv, _sealed_array, blend, fine_tune, fold_norms, learned, open_backbone, source, stored_maps, train_views, train_with
 from siamese_nb.training.fit import Callback
 from siamese_nb.training.inputs import computed_head, make_head, read_inputs
-from siamese_nb.training.recipe import KNOWN, NEW
+from siamese_nb.training.recipe import KNOWN, NEW, suitable
 from torch import nn
 
 digits = get_digits()
@@ -138,6 +138,39 @@ def test_any_backbone_learns(name, size, what):
     assert moved and not any('running' in k for k in moved) and torch.isfinite(inputs.x).all() and not torch.equal(inputs.x, x)
     assert history.tuned['reads'] == ('Maps' if what == 'last' else 'WholePictures')
     assert history.tuned['augment'] == ('mirror images' if history.tuned['reads'] == 'Maps' else 'photo_jitter')
+
+def from_nothing():
+    "A network for photographs, small ones, whose weights are random"
+    torch.manual_seed(0)
+    bb = make_backbone('efficientnet_lite0', pretrained=False)
+    bb.size = 64
+    recipe = replace(suitable(bb.frozen, size=bb.size), images_per_class=2)
+    return read_inputs(some, bb, make_head(bb, recipe), recipe.views),recipe
+
+def test_photographs_from_random_weights(tmp_path, monkeypatch):
+    "All of it learns, batch norms too, on pictures that are changed and read once; a kill leaves no trace"
+    import siamese_nb.training.finetune as ft
+    seen = []
+    monkeypatch.setattr(ft, 'photo_jitter', lambda x, *args, **kwargs: seen.append(len(x)) or x)
+    monkeypatch.setattr(ft, 'read_image', lambda *args: pytest.fail('read again'))
+    (whole,recipe),(cut,_),(again,_) = (from_nothing() for _ in range(3))
+    before = {k:v.clone() for k,v in whole.net.state_dict().items()}
+    train_with(whole, split, recipe, epochs=2, seed=1, out=tmp_path/'a')
+    with pytest.raises(KeyboardInterrupt): train_with(cut, split, recipe, epochs=2, seed=1, out=tmp_path/'b', callbacks=[Interrupt(1)])
+    history = train_with(again, split, recipe, epochs=2, seed=1, out=tmp_path/'b', resume=True)
+    after,other = whole.net.state_dict(),again.net.state_dict()
+    still = {k for k in before if torch.equal(before[k], after[k])}
+    assert not any(k.startswith('backbone.net') for k in still) # weights and running statistics
+    assert all(torch.equal(after[k], other[k]) for k in after) and [r['epoch'] for r in history] == [1, 2]
+    assert seen and not whole.net.backbone.frozen and whole.model is whole.net
+
+def test_more_pixels_than_memory_are_refused(monkeypatch):
+    import siamese_nb.training.inputs as inputs
+    monkeypatch.setattr(inputs, 'memory', lambda: 1<<20)
+    with pytest.raises(ValueError, match='72 images of 64 pixels take 0.0 GB of memory.*pretrained') as e: from_nothing()
+    assert '\n' not in str(e.value)
+    monkeypatch.undo()
+    assert len(from_nothing()[0].x) == 72
 
 def test_pictures_are_changed_a_little_each_time(monkeypatch):
     "What `photo_jitter` returns is what is trained on"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 import siamese_nb.training.finetune as ft
-from siamese_nb import fit
+from siamese_nb import fit,load
 from siamese_nb import run as run_module
 from siamese_nb.data_split import get_digits
 from siamese_nb.nets.backbones import make_backbone
@@ -124,6 +124,19 @@ def test_two_processes_make_the_run_of_one(given, tmp_path, what):
 def test_a_random_network_learns_whatever_finetune_says(given, tmp_path, quick, capsys):
     siamese_run(given['data'], backbone='tiny', finetune='last', epochs=1, out=str(tmp_path))
     assert 'finetune last: tiny starts from random weights, so all of it learns' in capsys.readouterr().out
+
+@pytest.mark.parametrize('protocol', ['seen', 'unseen'])
+def test_a_network_for_photographs_from_random_weights(given, tmp_path, quick, capsys, protocol):
+    "The command and `fit`; what is stored is what was measured"
+    pytest.importorskip('timm')
+    how = dict(backbone='mobilenetv3_small_050', backbone_weights='none', epochs=1)
+    r = siamese_run(given['data'], **how, protocol=protocol, out=str(tmp_path))
+    assert r['recipe']['name'] == 'scratch' and r['backbone'] == how['backbone'] and 'tuned' not in r
+    assert 'starts from random weights and learns from scratch' in capsys.readouterr().out
+    m = fit(given['data'], **how, new_classes=protocol=='unseen', say=lambda line: None)
+    assert m.results['test'] == r['test']
+    two,stored = [f'{given["data"]}/{o}.png' for o in ('1/0', '2/3')],load(tmp_path/'weights'/r['name'])
+    assert abs(stored.compare(*two)['distance'] - m.compare(*two)['distance']) < 1e-5
 
 def test_killed_and_taken_up_again(given, tmp_path):
     "SIGKILL after an epoch, then --resume: the same model, byte for byte, as of a run that nobody killed"

@@ -40,11 +40,11 @@ from .inputs import *
 from .inputs import Inputs,computed_head,read_pixels
 from .new_classes import *
 from .new_classes import pair_owners
-from .recipe import KNOWN,Recipe
+from .recipe import KNOWN,SIDE,Recipe
 from .recipes import *
 from .recipes import EachHead
 from .steps import *
-from .steps import team
+from .steps import chunk_size,kept_bytes,team
 
 # %% ../../nbs/engineering/finetune.ipynb #587d7b80
 class FoldedConv(nn.Module):
@@ -336,11 +336,12 @@ class WholePictures:
         inputs:Inputs, # its backbone learns
         device=None, # where the arithmetic happens
         workers:int=0, # that read; 0: as many as torch would use
-        mirror:bool=True # train on mirror images too?
+        mirror:bool=True, # train on mirror images too?
+        pixels:Tensor|None=None # of all pictures, where they were read already
     ):
         self.augment = partial(photo_jitter, mirror=mirror)
         self.inputs,self.device,self.workers = inputs,torch.device(device or best_device()),workers
-        self.model,self.pixels = InChunks(inputs.net.to(self.device), 32),None
+        self.model,self.pixels = InChunks(inputs.net.to(self.device), 32),pixels
         self.few = 16 if self.device.type == 'cpu' else 128 # pictures at a time
         self.rows = Rows(self.read, torch.arange(len(inputs.items)), self.few)
 
@@ -355,11 +356,23 @@ class WholePictures:
 
     def data(self, y, rows=None):
         items,look = self.inputs.items,self.inputs.net.transform
-        if room_for(len(items)*len(look.views)*3*look.size**2, self.device):
-            if self.pixels is None: self.pixels = read_pixels(items, look, self.workers)[0]
-            x = self.pixels if rows is None else self.pixels[torch.from_numpy(rows)]
-            return TensorViews(x.to(self.device), y, self.augment)
-        return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
+        bytes_ = len(items)*len(look.views)*3*look.size**2
+        if self.pixels is None and room_for(bytes_, self.device):
+            self.pixels = read_pixels(items, look, self.workers)[0]
+        if self.pixels is None:
+            return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
+        x = self.pixels if rows is None else self.pixels[torch.from_numpy(rows)]
+        return TensorViews(on_device(x, self.device), y, self.augment)
+
+    def fit_chunks(self,
+        n:int # pictures in a batch
+    ):
+        "One chunk, where the card has room for what the whole batch keeps."
+        side = self.inputs.net.transform.size
+        if self.device.type == 'cuda':
+            x = torch.zeros(4, 3, side, side, dtype=torch.uint8, device=self.device)
+            each = kept_bytes(self.model.model, x, partial(autocast, self.device))
+            self.model.size = chunk_size(n, each, self.device)
 
     @torch.no_grad()
     def features(self, rows=None):
@@ -429,6 +442,7 @@ def tune(
     if new_classes: check = FeatureCheck(check, src.features)
     data = src.data(y) if pairs else src.data(y[rows], rows)
     fetch = dict(seed=seed, workers=src.workers if isinstance(data, FileViews) else 0)
+    if isinstance(src, WholePictures): src.fit_chunks(p*k)
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)
     if isinstance(head, Heads): loss = EachHead(loss, head)
@@ -561,6 +575,24 @@ def valid_cut(
     return best_of(d, t, 'validation pairs', normalised)
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
+def from_scratch(
+    inputs:Inputs, # read as pixels; its network starts from random weights
+    split:np.ndarray, # part of each image
+    recipe:Recipe, # the one that its head was made for
+    pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
+    epochs:int|None=None, # at most; None: as the recipe says
+    workers:int=0, # threads that read and embed
+    mirror:bool=True, # train on mirror images too?
+    **kwargs # seed, out, resume, device, about: for `train_model`
+)->History:
+    "Train a whole network on photographs, batch norms and all."
+    src = WholePictures(inputs, kwargs.get('device'), workers, mirror, inputs.x)
+    how = dict(epochs=epochs or recipe.epochs, lr=recipe.lr, lrs=None, check_start=False,
+               p=recipe.classes_per_batch, k=recipe.images_per_class, wd=recipe.wd,
+               margins=(recipe.margin, recipe.pos_margin), keep=recipe.keep,
+               patience=recipe.patience)
+    return tune(inputs, src, [], split, pairs=pairs, **how, **kwargs)
+
 def train_with(
     inputs:Inputs, # its network is trained in place
     split:np.ndarray, # part of each image
@@ -574,6 +606,8 @@ def train_with(
     "Train the heads, and as much of the backbone as the recipe says."
     still,own = (replace(recipe, finetune='none'),
                  {k:v for k,v in kwargs.items() if k in ('seed', 'device')})
+    if not inputs.net.backbone.frozen and inputs.net.transform.size >= SIDE:
+        return from_scratch(inputs, split, recipe, pairs, epochs, workers, mirror, **kwargs)
     if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)

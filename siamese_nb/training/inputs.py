@@ -6,7 +6,7 @@
 __all__ = ['read_inputs', 'train_inputs']
 
 # %% ../../nbs/engineering/inputs.ipynb #67831f9e
-import time
+import math,os,time
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -72,14 +72,24 @@ def read_inputs(
                   unread, time.perf_counter()-start)
 
 # %% ../../nbs/engineering/inputs.ipynb #16696b7c
+def memory()->float: # bytes
+    "Of this machine, in all; infinite where nobody says."
+    try: return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
+    except (AttributeError, ValueError, OSError): return float('inf')
+
 def read_pixels(
     items:Items, # a table of images
     transform:Transform, # size and views
     workers:int=0, # processes that read; 0: this one
 )->tuple: # uint8 pixels (n, views, 3, size, size), and which images could be read
-    "Every image as a small picture in memory"
-    x = torch.zeros(len(items), len(transform.views), 3, transform.size, transform.size,
-                    dtype=torch.uint8)
+    "Every image as a small picture in memory; ValueError, one line, if they are too many"
+    shape = len(items),len(transform.views),3,transform.size,transform.size
+    need,have = (o/2**30 for o in (math.prod(shape), memory()))
+    if need > .8*have:
+        raise ValueError(f'{printable(items.name)}: {len(items):,} images of {transform.size} '
+                         f'pixels take {need:,.1f} GB of memory, and there are {have:,.1f}: '
+                         'give a pretrained backbone, which reads a few at a time')
+    x = torch.zeros(shape, dtype=torch.uint8)
     ok = np.zeros(len(items), bool)
     with bar(desc='read', total=len(items)) as shown:
         for i,views in view_loader(items, transform, workers=workers):

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 import torch
 from torch import nn, Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -92,8 +93,37 @@ class InChunks(nn.Module):
         self.model,self.size = model,size
 
     def forward(self, x):
+        if len(x) <= self.size: return self.model(x) # one chunk has the memory of one chunk
         return torch.cat([checkpoint(self.model, o, use_reentrant=False)
                           for o in x.split(self.size)])
+
+# %% ../../nbs/engineering/steps.ipynb #chunk-size
+def kept_bytes(
+    model:nn.Module, # x -> embeddings
+    x:Tensor, # three rows or more
+    amp=nullcontext # makes the context of the forward pass
+)->float: # bytes
+    "What a forward pass keeps for the gradient, for each row, besides the row itself."
+    def kept(n):
+        found = {}
+        def note(t):
+            found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+            return t
+        with saved_tensors_hooks(note, lambda t: t), amp(): model(x[:n])
+        return sum(found.values())
+    return (kept(len(x)) - kept(2))/(len(x) - 2) # weights are kept for any number of rows
+
+def chunk_size(
+    n:int, # rows of a batch
+    each:float, # bytes that a row keeps
+    device, # where the arithmetic happens
+    memory:int|None=None, # bytes; None: those of the card
+    few:int=32 # rows of a chunk where not all of them fit
+)->int: # rows
+    "All of a batch at once where a quarter of a card holds what they keep, else a few."
+    if torch.device(device).type != 'cuda': return few
+    memory = memory or torch.cuda.get_device_properties(device).total_memory
+    return n if 4*n*each <= memory else few
 
 # %% ../../nbs/engineering/steps.ipynb #15b039fa
 def train_step(
