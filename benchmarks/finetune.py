@@ -56,7 +56,7 @@ def unrounded(inputs, weights, what):
     freeze(bb)
     return x
 
-def measure(items, key):
+def measure(items, key, rounding=False):
     "A row: train, and judge on test pairs that neither training nor threshold has seen"
     unseen,seed = key['protocol'] == 'unseen',key['seed']
     recipe = NEW if unseen else KNOWN
@@ -74,7 +74,7 @@ def measure(items, key):
     cpu,wall = time.process_time() - cpu,time.perf_counter() - start
     def judge(): return evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
     m,tuned,whole = judge(),getattr(history, 'tuned', {}),{}
-    if tuned and not unseen: # new classes have a head computed on the rounded features
+    if rounding and tuned and not unseen: # new classes have a head computed on the rounded features
         inputs.x = unrounded(inputs, exact, key['finetune'])
         whole = {f'unrounded_{k}':judge().test[k] for k in ('accuracy', 'eer')}
     print(*history, sep='\n', flush=True)
@@ -95,6 +95,7 @@ def main(root:str=None, # where Caltech-101 lies
          n:int=5, # seeds, from `first` on
          first:int=100, # not the seed of the committed runs
          epochs:str=str(EPOCHS), # of backbone and heads together; several numbers, divided by commas: a frontier
+         rounding:bool=False, # judge known classes by the weights before rounding, too?
          out:str='graphs/finetune'): # folder for the table
     "Measure what is missing, and write"
     file = Path(out)/'finetune.csv'
@@ -107,7 +108,7 @@ def main(root:str=None, # where Caltech-101 lies
         for kind,e in [('none', 0), *[(finetune, int(e)) for e in epochs.split(',')]]:
             key = facts | dict(seed=seed, finetune=kind, epochs=e)
             if there(table, key): continue
-            row = key | measure(items, key)
+            row = key | measure(items, key, rounding)
             table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
             table.to_csv(file, index=False)
             print(row, flush=True)

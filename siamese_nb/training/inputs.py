@@ -77,6 +77,12 @@ def memory()->float: # bytes
     try: return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
     except (AttributeError, ValueError, OSError): return float('inf')
 
+def too_large(
+    size:float # bytes
+)->bool:
+    "Is it more than this machine's memory can hold beside all else?"
+    return size > .8*memory()
+
 def read_pixels(
     items:Items, # a table of images
     transform:Transform, # size and views
@@ -84,8 +90,8 @@ def read_pixels(
 )->tuple: # uint8 pixels (n, views, 3, size, size), and which images could be read
     "Every image as a small picture in memory; ValueError, one line, if they are too many"
     shape = len(items),len(transform.views),3,transform.size,transform.size
-    need,have = (o/2**30 for o in (math.prod(shape), memory()))
-    if need > .8*have:
+    if too_large(math.prod(shape)):
+        need,have = (o/2**30 for o in (math.prod(shape), memory()))
         raise ValueError(f'{printable(items.name)}: {len(items):,} images of {transform.size} '
                          f'pixels take {need:,.1f} GB of memory, and there are {have:,.1f}: '
                          'give a pretrained backbone, which reads a few at a time')

@@ -17,10 +17,13 @@ from torch.utils.checkpoint import checkpoint
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 # %% ../../nbs/engineering/steps.ipynb #93111642
+# of transformers: what marks a place, or stands for the whole picture
+TOKENS = 'pos_embed','cls_token','dist_token','reg_token'
+
 def param_groups(
     model:nn.Module, # parameters that need no gradient are left out
     lr:float, # largest learning rate
-    wd:float=.01, # weight decay; vectors (biases, normalisation) get none
+    wd:float=.01, # weight decay; vectors (biases, normalisation) and position codes get none
     lrs:dict|None=None # other learning rates by prefix of the parameter's name, {'backbone': 1e-4}
 )->list[dict]: # for a torch optimiser
     "Parameters sorted by learning rate and weight decay"
@@ -28,7 +31,8 @@ def param_groups(
     for name,p in model.named_parameters():
         if not p.requires_grad: continue
         rate = next((v for k,v in (lrs or {}).items() if name.startswith(k)), lr)
-        groups.setdefault((rate, wd if p.ndim > 1 else 0.), []).append(p)
+        matrix = p.ndim > 1 and not name.endswith(TOKENS)
+        groups.setdefault((rate, wd if matrix else 0.), []).append(p)
     if not groups:
         raise ValueError('no parameter of the model needs a gradient: unfreeze something, '
                          'or train its head alone')
@@ -104,14 +108,17 @@ def kept_bytes(
     amp=nullcontext # makes the context of the forward pass
 )->float: # bytes
     "What a forward pass keeps for the gradient, for each row, besides the row itself."
+    was,found = model.training,{}
     def kept(n):
-        found = {}
+        found.clear()
         def note(t):
             found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
             return t
         with saved_tensors_hooks(note, lambda t: t), amp(): model(x[:n])
         return sum(found.values())
-    return (kept(len(x)) - kept(2))/(len(x) - 2) # weights are kept for any number of rows
+    model.eval() # batch norms do not count these rows
+    try: return (kept(len(x)) - kept(2))/(len(x) - 2) # weights are kept for any number of rows
+    finally: model.train(was)
 
 def chunk_size(
     n:int, # rows of a batch
