@@ -89,25 +89,25 @@ def settings(x, roots, y, split, options, seed):
             row |= {f'{part}_eer':equal_error_rate(d, t), f'{part}_auc':roc_auc_score(t, d)}
     return table
 
-def measure(items, key, folds):
+def measure(items, key):
     "Train one way on one fold: a row for each share of the way and each setting"
     (at,rank,epochs),seed = WAYS[key['way']],key['seed']
     recipe = dict(p=NEW.classes_per_batch, k=NEW.images_per_class, margins=(NEW.margin, NEW.pos_margin), wd=NEW.wd)
     torch.manual_seed(seed)
     bb = make_backbone('efficientnet_lite0', pool=NEW.pooling)
     inputs = read_inputs(items, bb, make_head(bb, NEW), NEW.views)
-    y,split,head = inputs.items.y,deal(inputs.items, key['fold'], folds, seed),computed_head(bb)
+    y,split,head = inputs.items.y,deal(inputs.items, key['fold'], key['folds'], seed),computed_head(bb)
     options = to_choose_from(True, isinstance(head, NamedHead), NEW.normalise)
     def judge(share, x, **facts):
         roots = head.names(x) + head.names.mean
         return [key | dict(epochs=epochs, way_share=share, **facts) | o for o in settings(x, roots, y, split, options, seed)]
     lines = judge(0., inputs.x.float(), numbers=0, cpu_seconds=0) if WAYS[key['way']] == BASE else []
-    start = time.process_time()
     inputs.net = SiameseNet(bb, driver(inputs, split, seed=seed), inputs.net.transform)
     with first_step(at):
         last,convs,fast = open_backbone(bb, 'last'),[],RATES
         numbers = sum(p.numel() for p in bb.parameters() if p.requires_grad)
-        src,before = source(inputs, 'last'),learned(bb)
+        src,before = source(inputs, 'last'),learned(bb) # its maps stay in the cache, for the next way
+        start = time.process_time()
         if rank: (convs,numbers),fast = thin(last, rank, seed),RATES | dict(stage=SLOW)
         history = tune(inputs, src, last, split, True, epochs=epochs, seed=seed, fast=fast, **recipe)
         for c in convs: parametrize.remove_parametrizations(c, 'weight', leave_parametrized=True)
@@ -123,7 +123,7 @@ def measure(items, key, folds):
 def main(root:str=None, # where Caltech-101 lies
          most:int=30, # pictures of a class
          folds:int=3, # of the classes that do not judge
-         n:int=2, # of them to measure, each by every way,
+         n:int=2, # of them to measure, each by every way
          first:int=0, # from this one on
          seed:int=200, # its test classes judge
          only:str='', # ways whose name holds one of these words, divided by commas
@@ -131,12 +131,12 @@ def main(root:str=None, # where Caltech-101 lies
     "Measure what is missing, and write"
     file = Path(out)/'new_tuned.csv'
     file.parent.mkdir(parents=True, exist_ok=True)
-    table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['seed', 'fold', 'way'])
+    table = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['seed', 'folds', 'most', 'fold', 'way'])
     items = some(get_caltech101(root, 'clean'), most, seed)
     for fold in range(first, first+n):
         for way in WAYS:
-            key = dict(seed=seed, fold=fold, way=way)
+            key = dict(seed=seed, folds=folds, most=most, fold=fold, way=way)
             there = len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()
             if there or not any(o in way for o in only.split(',')): continue
-            table = pd.concat([table, pd.DataFrame(measure(items, key, folds))], ignore_index=True)
+            table = pd.concat([table, pd.DataFrame(measure(items, key))], ignore_index=True)
             table.to_csv(file, index=False)

@@ -86,10 +86,11 @@ class Job:
     def recipe_for(self, bb:Backbone)->Recipe: # checked against what the backbone can do
         "The recipe that was asked for, or the one that suits a backbone and a purpose"
         r = self.recipe or suitable(bb.frozen, self.new, self.finetune, bb.size)
+        if self.recipe and self.finetune: r = replace(r, finetune=self.finetune)
         if not bb.frozen and r.finetune!='all': raise ValueError(
             f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: "
             "give finetune all, or a pretrained backbone")
-        return replace(r, finetune=self.finetune) if self.recipe and self.finetune else r
+        return r
 
     @property
     # of a pretrained backbone
@@ -140,7 +141,7 @@ def choose_backbone(
 )->Backbone:
     "The backbone that was named, or the one that suits"
     torch.manual_seed(seed)
-    if str(weights_file)=='none':
+    if str(weights_file)=='none' and (name,data)!=('auto','digits'):
         bb = make_backbone(name, pretrained=False)
         bb.why = f'{bb.name}, which starts from random weights and learns from scratch'
         return bb
@@ -247,7 +248,8 @@ def frozen_embeddings(
     device=None, # where the backbone runs
 )->torch.Tensor: # (n, features), length 1
     "What the backbone alone makes of one plain view"
-    bb = inputs.net.backbone
+    bb = inputs.net.backbone if inputs.net.backbone.frozen else inputs.net.backbone.to(
+        get_device(device))
     x = inputs.x[:, 0, :bb.plain] if bb.frozen else inputs.x[:,0]
     return normalize(x.float() if bb.frozen else embed_light(bb, x, device), dim=-1)
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 import siamese_nb.training.finetune as ft
 from siamese_nb import fit,load
 from siamese_nb import run as run_module
+from siamese_nb.apps.hub import model_card
 from siamese_nb.data_split import get_digits
 from siamese_nb.nets.backbones import make_backbone
 from siamese_nb.nets.model_file import load_model
@@ -157,8 +158,30 @@ def test_a_network_for_photographs_from_random_weights(given, tmp_path, quick, c
     assert 'starts from random weights and learns from scratch' in capsys.readouterr().out
     m = fit(given['data'], **how, new_classes=protocol=='unseen', say=lambda line: None)
     assert m.results['test'] == r['test']
+    page = (tmp_path/'graphs'/r['name']/'report.html').read_text()
+    assert 'mobilenetv3_small_050, from random weights' in page and '--backbone-weights none' in page
+    assert 'random network' in model_card(m) and not any(o in model_card(m) for o in ('frozen', 'ImageNet'))
     two,stored = [f'{given["data"]}/{o}.png' for o in ('1/0', '2/3')],load(tmp_path/'weights'/r['name'])
     assert abs(stored.compare(*two)['distance'] - m.compare(*two)['distance']) < 1e-5
+
+def test_what_none_means_for_other_backbones(given, capsys):
+    "The digits keep their small network; a recipe that would leave random weights as they are is refused"
+    assert [run_module.choose_backbone('digits', o, 'none').name for o in ('auto', 'tiny')] == ['tiny', 'tiny']
+    assert run_module.choose_backbone('a folder', 'auto', 'none').name == 'resnet50'
+    with pytest.raises(ValueError, match='recipe known with tiny'): fit(given['data'], backbone='tiny', recipe='known', finetune='last')
+    fit(given['data'], backbone='tiny', recipe='known', finetune='all', epochs=1, say=print)
+
+def test_the_random_network_is_asked_where_it_will_learn(given, monkeypatch):
+    "Rows and network on one device, whatever it is"
+    import siamese_nb.run as run
+    bb = make_backbone('tiny')
+    where = []
+    monkeypatch.setattr(run, 'embed_light', lambda model, x, device=None: where.append(next(model.parameters()).device.type) or torch.zeros(len(x), 3))
+    monkeypatch.setattr(run, 'get_device', lambda name: torch.device(name or 'cpu'))
+    inputs = mock.Mock(x=torch.zeros(2, 1, 3, 16, 16))
+    inputs.net.backbone = bb
+    run.frozen_embeddings(inputs, 'meta')
+    assert where == ['meta']
 
 def test_killed_and_taken_up_again(given, tmp_path):
     "SIGKILL after an epoch, then --resume: the same model, byte for byte, as of a run that nobody killed"

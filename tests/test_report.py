@@ -85,6 +85,8 @@ def test_command_that_makes_a_run_again():
     assert repeat_command({'data': 'my photos', 'protocol': 'unseen', 'seed': 1})=="siamese_run 'my photos' --protocol unseen --seed 1"
     digits = dict(data='digits', name='digits', backbone='tiny', protocol='seen', classes='all', finetune='none', seed=42)
     assert repeat_command(digits)=='siamese_run digits --backbone tiny --seed 42'
+    scratch = digits | dict(data='pics', name='pics', backbone='resnet50', finetune='all', baseline='random network')
+    assert repeat_command(scratch)=='siamese_run pics --backbone resnet50 --backbone-weights none --seed 42'
     assert repeat_command(digits, epochs=5, pairs=None)=='siamese_run digits --backbone tiny --seed 42 --epochs 5'
 
 def test_names_and_queries_of_figures():

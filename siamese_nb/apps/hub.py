@@ -12,6 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from ..core import printable,quoted,read_bytes
 from ..data.tables import quiet_hub
+from ..report.page import baseline_name
 from .calibrate import Matcher,load # noqa: F401 (`siamese_nb.load` is this one)
 
 # %% ../../nbs/engineering/hub.ipynb #ba0a6bc6
@@ -30,7 +31,7 @@ def _figures(meta:dict, results:dict|None)->list:
                 'area under the ROC curve':f"{t['roc_auc']:.4f}",
                 'same pairs found at 1 % false matches':f"{t['tpr_at_fpr_1pct']:.1%}"}
         if results.get('frozen'):
-            rows |= {'without training (frozen backbone), '
+            rows |= {f'without training ({baseline_name(results)}), '
                      'pairs judged wrongly':f"{1-results['frozen']['accuracy']:.2%}"}
         return ['| on test pairs | |', '|---|---|', *(f'| {k} | {v} |' for k,v in rows.items())]
     if meta.get('error_rate') is None: return ['How often it is wrong was not measured.']
@@ -51,8 +52,9 @@ def _whose(model, results:dict|None)->list:
         said += ['Every class of the test images was also trained on, with other images. '
                  'For classes that it has never met, expect more errors.']
     if r.get('protocol')=='unseen':
-        said += ['No image of a test class was trained on; ImageNet, '
-                 'on which the backbone was trained, may have known some of them.']
+        said += ['No image of a test class was trained on'
+                 + ('.' if baseline_name(r)=='random network' else '; ImageNet, '
+                    'on which the backbone was trained, may have known some of them.')]
     return said+[f'Warning of the run: {_one(w)}.' for w in r.get('warnings', [])]
 
 def _front(model)->list:

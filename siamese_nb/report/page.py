@@ -180,8 +180,10 @@ def repeat_command(
     "The command that makes a run again."
     data, name = str(r.get('data')), (r.get('name') or '').removesuffix('-unseen')
     about = {k: r.get(k) for k in ('backbone', 'protocol', 'classes', 'finetune')}
-    options = {**about, 'name': name if name!=Path(data).name else None,
-               'seed': r.get('seed'), **more}
+    random = baseline_name(r)=='random network' and r.get('backbone')!='tiny'
+    options = {**about, 'backbone_weights': 'none' if random else None,
+               'name': name if name!=Path(data).name else None, 'seed': r.get('seed'), **more}
+    if random: options['finetune'] = None # all of it learns anyway
     said = [f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k,v in options.items()
             if v not in (None, '') and USUAL.get(k, '')!=v]
     return printable(' '.join(['siamese_run', shlex.quote(data), *said]))
@@ -280,7 +282,8 @@ def tuned_words(
     r:dict # results.json
 )->str: # '' where the backbone was left alone, or learned from nothing
     "Whether a pretrained backbone has moved."
-    if r.get('finetune') in (None, 'none') or baseline_name(r)=='random network': return ''
+    if baseline_name(r)=='random network': return ', from random weights'
+    if r.get('finetune') in (None, 'none'): return ''
     share = (r.get('tuned') or {}).get('share', 1.)
     if not share:
         return (', kept as it came: it was fine-tuned, too, '

@@ -44,7 +44,7 @@ from .recipe import KNOWN,SIDE,Recipe
 from .recipes import *
 from .recipes import EachHead
 from .steps import *
-from .steps import chunk_size,kept_bytes,team
+from .steps import kept_bytes,team
 
 # %% ../../nbs/engineering/finetune.ipynb #587d7b80
 class FoldedConv(nn.Module):
@@ -226,9 +226,11 @@ class Views(TensorViews):
     def __init__(self,
         x:Tensor, # (n,V,...)
         y:np.ndarray, # class code of each of the rows
-        rows:np.ndarray|None=None # which rows of `x`; None: all
+        rows:np.ndarray|None=None, # which rows of `x`; None: all
+        augment:callable=None # as in `TensorViews`
     ):
-        self.flat,self.n_views,self.device,self.augment = x.flatten(0,1),x.shape[1],x.device,None
+        self.flat,self.n_views,self.device = x.flatten(0,1),x.shape[1],x.device
+        self.augment = augment
         self.rows = torch.as_tensor(np.arange(len(x)) if rows is None else rows, device=x.device)
         self.y = torch.as_tensor(y)
 
@@ -330,7 +332,7 @@ class Maps:
 
 # %% ../../nbs/engineering/finetune.ipynb #37ff8aef
 class WholePictures:
-    "Training from pictures, read anew each time: the whole network is computed."
+    "Training from pictures: the whole network is computed."
     augmented = 'photo_jitter'
     def __init__(self,
         inputs:Inputs, # its backbone learns
@@ -361,18 +363,18 @@ class WholePictures:
             self.pixels = read_pixels(items, look, self.workers)[0]
         if self.pixels is None:
             return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
-        x = self.pixels if rows is None else self.pixels[torch.from_numpy(rows)]
-        return TensorViews(on_device(x, self.device), y, self.augment)
+        return Views(on_device(self.pixels, self.device), y, rows, self.augment)
 
     def fit_chunks(self,
         n:int # pictures in a batch
     ):
-        "One chunk, where the card has room for what the whole batch keeps."
+        "One chunk, where a quarter of a card's free memory holds what the whole batch keeps."
         side = self.inputs.net.transform.size
-        if self.device.type == 'cuda':
-            x = torch.zeros(4, 3, side, side, dtype=torch.uint8, device=self.device)
-            each = kept_bytes(self.model.model, x, partial(autocast, self.device))
-            self.model.size = chunk_size(n, each, self.device)
+        if self.device.type != 'cuda': return
+        x = torch.zeros(4, 3, side, side, dtype=torch.uint8, device=self.device)
+        each = kept_bytes(self.model.model, x, partial(autocast, self.device))
+        # a last batch takes what is left over, too
+        if room_for(2*n*each, self.device, .25): self.model.size = 2*n
 
     @torch.no_grad()
     def features(self, rows=None):
@@ -423,11 +425,11 @@ def readers(
     workers:int, # asked for; 0: as many as suit
     device:torch.device # where the arithmetic happens
 )->int: # processes
-    "Who reads pictures while others are trained on: a card waits for nobody, cores have none to spare"
+    "Who reads while others are trained on: a card should not wait, cores have none to spare"
     return workers or (min(8, os.cpu_count() or 1) if device.type == 'cuda' else 0)
 
 def tune(
-    inputs:Inputs, # its head is trained, its backbone opened
+    inputs:Inputs, # its head is trained, its backbone opened; or nothing is trained yet
     src:Maps|WholePictures, # what is read
     last:list[nn.Module], # steps of the last stage
     split:np.ndarray, # part of each image
@@ -440,11 +442,12 @@ def tune(
     fast:dict=RATES, # from `speeds`
     seed:int=42, # of batches, dropout and fixed pairs
     **kwargs # keep (for known classes), patience, out, resume, device, about: for `train_model`
-)->History: # a row per epoch, the first of them before the backbone has moved
+)->History: # a row per epoch; with `check_start` the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
     loss = PairContrastive(*margins, 'nonzero') if pairs else AllPairsContrastive(*margins)
-    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if new_classes else 500,
+    best = new_classes or kwargs.get('keep') == 'best' # validation pairs choose the epoch
+    check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if best else 500,
                         seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
     data = src.data(y) if pairs else src.data(y[rows], rows)

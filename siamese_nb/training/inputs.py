@@ -6,9 +6,10 @@
 __all__ = ['read_inputs', 'train_inputs']
 
 # %% ../../nbs/engineering/inputs.ipynb #67831f9e
-import math,os,time
+import math,time
 from dataclasses import dataclass
 import numpy as np
+import psutil
 import torch
 from ..core import Unreadable,bar,printable,skipped_line
 from ..data_split import *
@@ -68,19 +69,19 @@ def read_inputs(
     if not ok.any():
         raise ValueError(f'{printable(items.root)}: none of {len(items):,} images can be read: '
                          f'{skipped_line(unread)}')
-    return Inputs(items.take(ok), x[torch.from_numpy(ok)], SiameseNet(backbone, head, transform),
+    if not ok.all(): x = x[torch.from_numpy(ok)]
+    return Inputs(items.take(ok), x, SiameseNet(backbone, head, transform),
                   unread, time.perf_counter()-start)
 
 # %% ../../nbs/engineering/inputs.ipynb #16696b7c
-def memory()->float: # bytes
-    "Of this machine, in all; infinite where nobody says."
-    try: return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
-    except (AttributeError, ValueError, OSError): return float('inf')
+def memory()->int: # bytes
+    "What this machine has left."
+    return psutil.virtual_memory().available
 
 def too_large(
     size:float # bytes
 )->bool:
-    "Is it more than this machine's memory can hold beside all else?"
+    "Is it more than four fifths of that?"
     return size > .8*memory()
 
 def read_pixels(
@@ -93,7 +94,7 @@ def read_pixels(
     if too_large(math.prod(shape)):
         need,have = (o/2**30 for o in (math.prod(shape), memory()))
         raise ValueError(f'{printable(items.name)}: {len(items):,} images of {transform.size} '
-                         f'pixels take {need:,.1f} GB of memory, and there are {have:,.1f}: '
+                         f'pixels take {need:,.1f} GiB of memory, and {have:,.1f} are left: '
                          'give a pretrained backbone, which reads a few at a time')
     x = torch.zeros(shape, dtype=torch.uint8)
     ok = np.zeros(len(items), bool)

@@ -7,7 +7,7 @@ __all__ = ['InChunks', 'train_step', 'train_epoch']
 
 # %% ../../nbs/engineering/steps.ipynb #82e729ab
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager,nullcontext
 from datetime import timedelta
 import torch
 from torch import nn, Tensor
@@ -86,20 +86,38 @@ def team(
     patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
     return Accelerator(kwargs_handlers=[patience], **kwargs)
 
+# %% ../../nbs/engineering/steps.ipynb #still-norms
+@contextmanager
+def still_norms(
+    model:nn.Module # any
+):
+    "Running averages of batch norms that stay, for the second time that a chunk passes"
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [m.momentum for m in norms]
+    for m in norms: m.momentum = 0.
+    try: yield
+    finally:
+        for m,momentum in zip(norms, before): m.momentum = momentum
+
 # %% ../../nbs/engineering/steps.ipynb #6cb4d3c6
 class InChunks(nn.Module):
-    "Embeds a batch in chunks, with the memory of one: each is embedded again for its gradient"
+    "Embeds a batch in chunks, with the memory of one: each passes again for its gradient"
     def __init__(self,
         model:nn.Module, # x -> embeddings
-        size:int=64 # rows of a chunk
+        size:int=64 # rows of a chunk, at most
     ):
         super().__init__()
         self.model,self.size = model,size
 
     def forward(self, x):
-        if len(x) <= self.size: return self.model(x) # one chunk has the memory of one chunk
-        return torch.cat([checkpoint(self.model, o, use_reentrant=False)
-                          for o in x.split(self.size)])
+        n = -(-len(x)//self.size)
+        if n < 2: return self.model(x) # one chunk has the memory of one chunk
+        again = lambda: (nullcontext(), still_norms(self.model))
+        # every n-th row, so that pictures of a class, which stand side by side, are dealt out
+        e = [checkpoint(self.model, x[i::n], use_reentrant=False, context_fn=again)
+             for i in range(n)]
+        order = torch.cat([torch.arange(i, len(x), n) for i in range(n)]).argsort()
+        return torch.cat(e)[order.to(e[0].device)]
 
 # %% ../../nbs/engineering/steps.ipynb #chunk-size
 def kept_bytes(
@@ -113,24 +131,12 @@ def kept_bytes(
         found.clear()
         def note(t):
             found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-            return t
+            return t.detach() # itself would be a circle that nobody clears away
         with saved_tensors_hooks(note, lambda t: t), amp(): model(x[:n])
         return sum(found.values())
     model.eval() # batch norms do not count these rows
     try: return (kept(len(x)) - kept(2))/(len(x) - 2) # weights are kept for any number of rows
     finally: model.train(was)
-
-def chunk_size(
-    n:int, # rows of a batch
-    each:float, # bytes that a row keeps
-    device, # where the arithmetic happens
-    memory:int|None=None, # bytes; None: those of the card
-    few:int=32 # rows of a chunk where not all of them fit
-)->int: # rows
-    "All of a batch at once where a quarter of a card holds what they keep, else a few."
-    if torch.device(device).type != 'cuda': return few
-    memory = memory or torch.cuda.get_device_properties(device).total_memory
-    return n if 4*n*each <= memory else few
 
 # %% ../../nbs/engineering/steps.ipynb #15b039fa
 def train_step(
