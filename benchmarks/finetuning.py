@@ -14,6 +14,7 @@ from siamese_nb.train import *
 from siamese_nb.training.steps import constant,train_epoch
 from siamese_nb.training.fit import make_optimizer
 from siamese_nb.training.recipes import *
+from siamese_nb.training.recipes import jitter
 from siamese_nb.training.finetune import photo_jitter
 from timing import row,seconds
 
@@ -30,12 +31,12 @@ def one_step(net, opt, x, device):
     e.float().square().sum().backward()
     opt.step()
 
-def case(name, last, p, k, steps, device):
-    "`train_epoch` on images in memory, with a new batch, `photo_jitter` and the all-pairs loss in each step, against as many steps of the network alone"
+def case(name, last, p, k, steps, device, change=jitter):
+    "`train_epoch` on images in memory, with a new batch, `change` and the all-pairs loss in each step, against as many steps of the network alone"
     net,opt = learner(name, last, device)
     n = p*k*steps
     images = on_device(torch.randint(0, 256, (n, 1, 3, 224, 224), dtype=torch.uint8), device)
-    batches = pk_batches(TensorViews(images, np.arange(n)//(n//p), photo_jitter), p, k, steps)
+    batches = pk_batches(TensorViews(images, np.arange(n)//(n//p), change), p, k, steps)
     x,acc = images[:p*k,0].to(device),Accelerator(cpu=device.type=='cpu')
     def alone():
         for _ in range(steps): one_step(net, opt, x, device)
@@ -45,7 +46,8 @@ def case(name, last, p, k, steps, device):
     return row(f'fine-tune {name}, {"last stage" if last else "all weights"}, {device.type}', n, 'images', 'train_epoch', 'the network alone', t, u)
 
 def finetuning(quick):
-    "On a graphics card a ResNet-50 whole; on a processor what a processor can do"
+    "On a graphics card whole backbones, on pictures that are cut and mirrored; on a processor what a processor can do"
     device = best_device()
-    if device.type=='cuda': yield case('resnet50', False, 32, 4, 5 if quick else 40, device)
+    for name in ('resnet50', 'efficientnet_lite0', 'efficientnet_lite2')*(device.type=='cuda'):
+        yield case(name, False, 32, 4, 5 if quick else 40, device, photo_jitter)
     yield case('efficientnet_lite0', True, 4, 4, 2 if quick else 6, device)
