@@ -1,4 +1,4 @@
-"For classes that training never meets: which blocks of a backbone learn, how long, with how many numbers, how far of the way, and how its features are compared. Folds of classes choose, other classes judge. Writes graphs/finetune/new_tuned.csv fold by fold; what is there already is not measured again."
+"For classes that training never meets: which blocks of a backbone learn, how long, with how many numbers, how much of the way, and how its features are compared. Folds of classes choose, other classes judge. Writes graphs/finetune/new_tuned.csv fold by fold; what is there already is not measured again."
 import time
 from contextlib import contextmanager
 from pathlib import Path

@@ -24,10 +24,11 @@ class Recipe:
     dropout:float=.3 # in the heads that are trained, 0 to 1
     finetune:str='none' # what of the backbone learns: 'none', its 'last' stage, or 'all'
     mirror:bool=True # does a backbone learn from mirror images, too? Not from letters or signatures
-    augment:str='none' # of small drawings: 'none' or 'jitter'; photographs get `photo_jitter`
+    # of small drawings: 'none' or 'jitter'; whole photographs always get `photo_jitter`
+    augment:str='none'
     epochs:int=30 # at most
     lr:float=3e-3 # largest learning rate
-    tune_epochs:int=6 # of a pretrained backbone that learns, and its heads, after those
+    tune_epochs:int=6 # of a pretrained backbone and its heads together, after the heads' own
     tune_lr:float=1e-3 # largest learning rate of the heads, then
     stage_lr:float=5e-4 # of the backbone's last stage
     earlier_lr:float=5e-5 # of its earlier layers
@@ -36,7 +37,9 @@ class Recipe:
     images_per_class:int=4 # K of a P×K batch
     margin:float=1.2 # of the contrastive loss, for different pairs
     pos_margin:float=.5 # of the contrastive loss, for same pairs
-    keep:str='last' # which epoch: the 'last', or the 'best' on validation pairs
+    # which epoch: the 'last', or the 'best' on validation pairs, as always for a backbone that is
+    # tuned for new classes
+    keep:str='last'
     patience:int|None=None # epochs without a new best before training stops; None: never
     threshold:str='valid' # 'valid' pairs choose it, or 'cross-fit': all but the test classes
     normalise:str='none' # of distances by a cohort: 'none', 'always', 'auto' (where it helps)
