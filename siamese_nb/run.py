@@ -357,7 +357,8 @@ def describe(
     bad = ([f'training {kind}: {READINGS[kind]}']
            if kind in ('collapsed', 'weak', 'over-fitted') else [])
     return r | dict(reading=kind, warnings=[
-        *early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95']), *bad])
+        *early, *caveats(trained, labels, split, job.protocol=='unseen', r['gain_ci95'],
+                         r['baseline']), *bad])
 
 # %% ../nbs/engineering/run.ipynb #45acb6ad
 def whose_pairs(
@@ -408,7 +409,8 @@ def write_run(
     write_csv(weights/'history.csv', list(kept), kept.itertuples(index=False))
     classes = [] if job.pairs else sorted({l for l,p in zip(items.labels, split) if p=='train'})
     save_model(weights/'model.safetensors', inputs.net, model_facts(results, trained, classes))
-    save_graphs(graphs, items, trained, frozen, split, history, run=results['run'])
+    save_graphs(graphs, items, trained, frozen, split, history, results['baseline'].split()[0],
+                run=results['run'])
     results['seconds']['total'] = time.perf_counter()-start
     save_results(graphs/'results.json', results)
     write_report(graphs, history, command)

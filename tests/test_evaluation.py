@@ -92,6 +92,8 @@ def test_the_difference_is_paired(points):
     assert 0 < diff[0] < diff[1]
     ev, bad = evaluate(e, pairs), evaluate(noisy, pairs)
     assert any('training made it worse' in o for o in caveats(bad, difference=gain(bad, ev)))
+    assert any('use the backbone' in o for o in caveats(bad, difference=gain(bad, ev)))
+    assert any('worse than the random network' in o and 'use the backbone' not in o for o in caveats(bad, difference=gain(bad, ev), before='random network'))
 
 def test_one_kind_of_pair_only():
     m = metrics(np.array([.1, .2, .3]), np.zeros(3), .25, np.array([[0, 1], [1, 2], [0, 2]]))

@@ -32,6 +32,15 @@ def test_small_and_odd(run, tmp_path, recwarn):
     assert b'abc' in (tmp_path/'roc.png').read_bytes()
     assert not [o for o in recwarn if 'Glyph' in str(o.message) or issubclass(o.category, RuntimeWarning)]
 
+def test_pictures_of_a_random_network_say_so(run, monkeypatch):
+    from siamese_nb.report import figures
+    items, e, split, pairs = run
+    ev,asked = evaluate(e, pairs, items.labels, split),[]
+    for plot in ('plot_confusion', 'plot_roc', 'plot_distances', 'plot_embedding'):
+        monkeypatch.setattr(figures, plot, lambda both, *args, **kwargs: asked.append([*both]))
+    list(figures.run_figures(items, ev, ev, split, None, 'random'))
+    assert len(asked) == 6 and all(o == ['random', 'trained'] for o in asked)
+
 def test_pairs_without_classes(run, tmp_path):
     items, e, split, pairs = run
     ev = evaluate(e, pairs)

@@ -109,14 +109,18 @@ def figure_caveats(
 
 # %% ../../nbs/engineering/caveats.ipynb #34e0aec7
 def gain_caveats(
-    difference:dict|None # from `gain`
+    difference:dict|None, # from `gain`
+    before:str='frozen backbone' # what was trained, or 'random network'
 )->list: # sentences
     "Training that made things worse."
     names = dict(roc_auc='AUC', accuracy='accuracy')
     worse = [f'{names[k]} by {abs(difference[k][1]):.3f} to {abs(difference[k][0]):.3f}'
              for k in names if difference and difference[k][1] < 0]
-    return [f'training made it worse than the backbone alone: {" and ".join(worse)} (95 % '
-            'intervals): use the backbone, or other training'] if worse else []
+    random = before == 'random network'
+    alone,cure = (('the random network that it began with', 'train it in another way') if random
+                  else ('the backbone alone', 'use the backbone, or other training'))
+    return [f'training made it worse than {alone}: {" and ".join(worse)} (95 % '
+            f'intervals): {cure}'] if worse else []
 
 # %% ../../nbs/engineering/caveats.ipynb #7622c88a
 def caveats(
@@ -124,8 +128,9 @@ def caveats(
     labels=None, # class of every image; None: pairs are labelled
     split=None, # part of every image; needed with labels
     unseen:bool=False, # are the test classes new?
-    difference:dict|None=None # from `gain`: trained minus frozen
+    difference:dict|None=None, # from `gain`: trained minus frozen
+    before:str='frozen backbone' # what was trained, or 'random network'
 )->list: # sentences, one line each; empty where there is nothing to say
     "What a reader of the figures has to know."
     return [*sample_caveats(trained), *class_caveats(trained, labels, split, unseen),
-            *figure_caveats(trained), *gain_caveats(difference)]
+            *figure_caveats(trained), *gain_caveats(difference, before)]

@@ -182,10 +182,11 @@ def plot_test_pairs(
 def pair_figures(
     items, # table of all images
     trained:Evaluation, # of the network that was trained
-    frozen:Evaluation # of the same backbone before training
+    frozen:Evaluation, # of the same backbone before training
+    before:str='frozen' # what pictures call that: 'random' where it starts from nothing
 ):
     "Name and figure, one after the other, of what the fixed pairs say."
-    both, test = {'frozen': frozen, 'trained': trained}, trained.pairs['test']
+    both, test = {before: frozen, 'trained': trained}, trained.pairs['test']
     for part in trained.pairs:
         yield f'confusion_{part}', plot_confusion(
             {k: pair_scores(v.pairs[part].d, v.pairs[part].y, v.threshold)['confusion']
@@ -204,15 +205,16 @@ def run_figures(
     trained:Evaluation, # of the network that was trained
     frozen:Evaluation, # of the same backbone before training
     split, # part of every image
-    history=None # from `fit`
+    history=None, # from `fit`
+    before:str='frozen' # what pictures call the backbone before training, or 'random'
 ):
     "Name and figure, one after the other, of everything in graphs/."
     if history: yield from plot_history(history).items()
-    yield from pair_figures(items, trained, frozen)
+    yield from pair_figures(items, trained, frozen, before)
     test = np.flatnonzero(np.asarray(split)=='test')
-    asked, after, before = (items.take(test), torch.as_tensor(trained.e)[test],
-                            torch.as_tensor(frozen.e)[test])
-    yield 'embedding', plot_embedding({'frozen': before, 'trained': after}, asked.labels)
+    asked, after, first = (items.take(test), torch.as_tensor(trained.e)[test],
+                           torch.as_tensor(frozen.e)[test])
+    yield 'embedding', plot_embedding({before: first, 'trained': after}, asked.labels)
     yield 'retrieval', plot_retrieval(asked, after, framed=trained.retrieval['map@r'] is not None)
     if len(asked.classes) > 2: yield 'classes', plot_class_distances(after, asked.labels)
 
