@@ -121,7 +121,7 @@ def measure(items, key):
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
-         most:int=30, # pictures of a class
+         most:int=800, # pictures of a class: all
          folds:int=3, # of the classes that do not judge
          n:int=2, # of them to measure, each by every way
          first:int=0, # from this one on
