@@ -83,7 +83,7 @@ def measure(items, key, rounding=False):
 
 def there(table, key):
     "Has this row been measured?"
-    return len(table) and (table[KEY] == pd.Series(key)[KEY]).all(axis=1).any()
+    return len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies

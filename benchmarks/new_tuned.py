@@ -22,6 +22,7 @@ from siamese_nb.training.finetune import RATES,blend,driver,learned,open_backbon
 from siamese_nb.training.inputs import computed_head,make_head,read_inputs
 from siamese_nb.training.new_classes import fold_distances,to_choose_from
 from siamese_nb.training.recipe import NEW
+from finetune import there
 
 # name -> first step of Lite0's chain that learns (None: where the last stage begins), rank of what is added (None: any), epochs
 BASE = None,None,6
@@ -136,7 +137,6 @@ def main(root:str=None, # where Caltech-101 lies
     for fold in range(first, first+n):
         for way in WAYS:
             key = dict(seed=seed, folds=folds, most=most, fold=fold, way=way)
-            there = len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()
-            if there or not any(o in way for o in only.split(',')): continue
+            if there(table, key) or not any(o in way for o in only.split(',')): continue
             table = pd.concat([table, pd.DataFrame(measure(items, key))], ignore_index=True)
             table.to_csv(file, index=False)

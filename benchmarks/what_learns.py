@@ -25,6 +25,7 @@ from siamese_nb.training.fit import train_model
 from siamese_nb.training.inputs import make_head,read_inputs,read_pixels
 from siamese_nb.training.recipe import KNOWN
 from siamese_nb.training.steps import constant
+from finetune import there
 from road import Unit
 
 P,K = 32,4 # of batches of which all pairs count; half as many pairs otherwise, which are as many images
@@ -137,8 +138,7 @@ def main(root:str=None, # where Caltech-101 lies
         case = Case(items, seed, size, epochs)
         for row,(_,rate,threshold) in ROWS.items():
             key = dict(classes=classes, size=size, epochs=epochs, seed=seed, row=row)
-            there = len(table) and (table[[*key]] == pd.Series(key)).all(axis=1).any()
-            if there or not any(o in row for o in only.split(',')): continue
+            if there(table, key) or not any(o in row for o in only.split(',')): continue
             m,steps,cpu = judge(case, row)
             a,b,y = case.pairs['test']
             accuracy = m.test['accuracy'] if threshold is None else pair_scores(pair_distances(m.e, a, b), y, threshold)['accuracy']

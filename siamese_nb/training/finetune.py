@@ -586,6 +586,14 @@ def valid_cut(
     return best_of(d, t, 'validation pairs', normalised)
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
+def of_tuning(
+    recipe:Recipe # any
+)->dict: # arguments of `tune`
+    "What a recipe says of batches, loss, decay and which epoch is kept, whatever learns."
+    return dict(p=recipe.classes_per_batch, k=recipe.images_per_class, wd=recipe.wd,
+                margins=(recipe.margin, recipe.pos_margin), keep=recipe.keep,
+                patience=recipe.patience)
+
 def from_scratch(
     inputs:Inputs, # read as pixels; its network starts from random weights
     split:np.ndarray, # part of each image
@@ -598,11 +606,8 @@ def from_scratch(
 )->History:
     "Train a whole network on photographs, batch norms and all."
     src = WholePictures(inputs, kwargs.get('device'), workers, mirror, inputs.x)
-    how = dict(epochs=epochs or recipe.epochs, lr=recipe.lr, lrs=None, check_start=False,
-               p=recipe.classes_per_batch, k=recipe.images_per_class, wd=recipe.wd,
-               margins=(recipe.margin, recipe.pos_margin), keep=recipe.keep,
-               patience=recipe.patience)
-    return tune(inputs, src, [], split, pairs=pairs, **how, **kwargs)
+    return tune(inputs, src, [], split, pairs=pairs, epochs=epochs or recipe.epochs, lr=recipe.lr,
+                lrs=None, check_start=False, **of_tuning(recipe), **kwargs)
 
 def train_with(
     inputs:Inputs, # its network is trained in place
@@ -622,12 +627,9 @@ def train_with(
     if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
-    how = dict(p=recipe.classes_per_batch, k=recipe.images_per_class, fast=speeds(recipe),
-               margins=(recipe.margin, recipe.pos_margin), wd=recipe.wd, keep=recipe.keep,
-               patience=recipe.patience)
     history = fine_tune(inputs, split, recipe.computed, recipe.finetune,
-                        epochs or recipe.tune_epochs, pairs,
-                        workers=workers, mirror=mirror, **how | kwargs)
+                        epochs or recipe.tune_epochs, pairs, workers=workers, mirror=mirror,
+                        **dict(of_tuning(recipe), fast=speeds(recipe)) | kwargs)
     if recipe.computed:
         cut = train_inputs(inputs, split, still, pairs, **own).cut
         history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))
