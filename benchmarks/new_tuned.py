@@ -28,10 +28,10 @@ from finetune import there
 BASE = None,None,6
 WAYS = {
     'last stage': BASE,
-    'a rank of 8': (None, 8, 6),
-    '3 epochs': (None, None, 3),
-    'a stage more': (11, None, 6),
     'last block': (18, None, 6),
+    '3 epochs': (None, None, 3),
+    'a rank of 8': (None, 8, 6),
+    'a stage more': (11, None, 6),
     'a rank of 32': (None, 32, 6),
     '12 epochs': (None, None, 12),
 }

@@ -50,11 +50,12 @@ def fit(
     job = Job(printable(items.name), RunFiles(out or '.', 'model'), protocol, classes, seed, pairs,
               same_is, epochs, device, workers, resume, read_recipe(recipe), finetune, log_with)
     job.check()
+    if resume and not out: raise ValueError('resume without out: give the folder of checkpoints')
     name = 'digits' if items.arrays is not None and items.name=='digits' else str(data)
     bb = choose_backbone(name, backbone, backbone_weights, seed, job.pooling)
     o = learn(job, items, bb, say, out=Path(out) if out else None)
     results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
-                       run=run_id(job, o.inputs, o.split, o.pairs), early=o.early,
+                       run=run_id(job, o.inputs, o.split, o.pairs, o.recipe), early=o.early,
                        recipe=to_dict(o.recipe), seconds=o.seconds) | dict(name=items.name)
     known = ([] if pairs
              else sorted({l for l,p in zip(o.inputs.items.labels, o.split) if p=='train'}))

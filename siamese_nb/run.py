@@ -30,8 +30,10 @@ from .data.labelled import *
 from .data.labelled import given_pairs
 from .model import *
 from .nets.backbones import *
+from .nets.backbones import fingerprint,last_stage
 from .nets.devices import *
 from .nets.features import *
+from .nets.features import content_hashes
 from .nets.model_file import *
 from .train import *
 from .training.recipes import *
@@ -316,16 +318,27 @@ def table_hash(
     "A short name for a table"
     return blake2b(repr([list(map(str, o)) for o in columns]).encode(), digest_size=8).hexdigest()
 
+def room_of(
+    bb:Backbone, # whose features are used
+    recipe:Recipe # says what of it learns
+)->float: # bytes, about
+    "What checkpoints and model take: of each number that learns ten copies, and what else there is"
+    learns = ([bb.net] if not bb.frozen or recipe.finetune=='all'
+              else last_stage(bb) if recipe.finetune=='last' else [])
+    return 50e6 + 40*sum(p.numel() for m in learns for p in m.parameters())
+
 def run_id(
     job:Job, # what was asked for
-    inputs:Inputs, # before training
+    inputs:Inputs, # after training
     split:np.ndarray, # part of each image
-    pairs:dict # part -> (a, b, y)
+    pairs:dict, # part -> (a, b, y)
+    recipe:Recipe # how it was trained
 )->str: # the same for the same run, another one for any other
     "What each file of a run carries, so that it can be told which belong together"
     x = content_hash(inputs.x.contiguous().view(torch.uint8).numpy())
     return table_hash(inputs.items.paths, split, *(o for p in PARTS for o in pairs[p]),
-                      [x, job.seed, job.epochs, job.protocol, inputs.net.backbone.name, versions()])
+                      [x, job.seed, job.epochs, job.protocol, inputs.net.backbone.name, versions(),
+                       to_dict(recipe)])
 
 # %% ../nbs/engineering/run.ipynb #3d68c25a
 def describe(
@@ -459,10 +472,12 @@ def learn(
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
     same = dict(backbone=bb.name, seed=job.seed,
                 images=table_hash(inputs.items.paths, split, *drawn['train']), recipe=recipe.name)
+    if out: same |= dict(weights=fingerprint(bb), settings=table_hash(to_dict(recipe).items()),
+                         pictures=table_hash(content_hashes(inputs.items)))
     history = train_with(inputs, split, recipe, drawn if job.pairs else None, job.epochs,
                          job.workers, recipe.mirror and job.data!='digits', seed=job.seed, out=out,
                          resume=job.resume, device=job.device, about=same,
-                         callbacks=job.trackers())
+                         callbacks=job.trackers(), say=say)
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
@@ -487,7 +502,7 @@ def run_job(
     all_of_us.print(items, *items.notes, f'backbone: {bb.why}', *begun, sep='\n', flush=True)
     o = learn(job, items, bb, lambda line: print(line, flush=True), before, job.files.work)
     results = describe(job, o.inputs, o.split, o.trained, o.frozen, o.history,
-                       run=run_id(job, o.inputs, o.split, o.pairs),
+                       run=run_id(job, o.inputs, o.split, o.pairs, o.recipe),
                        early=o.early, recipe=to_dict(o.recipe), seconds=o.seconds, **about)
     if all_of_us.is_main_process:
         write_run(job, o.inputs, o.split, [o.trained, o.frozen], o.history, results,
@@ -538,6 +553,7 @@ def siamese_run(
     check_apart(files, items)
     check_owner(files, identity, job.data)
     bb = choose_backbone(data, backbone, backbone_weights, seed, job.pooling)
+    check_room(files.weights, room_of(bb, job.recipe_for(bb)))
     again = dict(backbone_weights=backbone_weights, epochs=epochs, pairs=pairs, same_is=same_is,
                  finetune=finetune, recipe=recipe)
     mine = only_run(files) if team().is_main_process else nullcontext()

@@ -1,11 +1,12 @@
 "Duller checks of siamese_nb.data.batches than a lesson has room for"
+from dataclasses import replace
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from siamese_nb.data.batches import FileViews, PairList, PairSampler, PKSampler, TensorViews, on_device, pair_batches, pk_batches, some_pairs, whole
-from siamese_nb.data.images import Transform
+from siamese_nb.data.images import Transform, read_image
 from siamese_nb.data_split import get_digits, make_split
 from siamese_nb.pairs import fixed_pairs
 
@@ -35,6 +36,15 @@ def test_one_item_of_a_data_set(tmp_path):
     with pytest.raises(IndexError): data[4]
     some = FileViews(get_digits().take(np.arange(3)), Transform(8, ('squash', 'crop')))
     assert some[2][0].shape==(3, 8, 8) and [int(t) for _,t in some]==get_digits().y[:3].tolist()
+
+def test_what_is_trained_on_is_what_is_measured():
+    "The colour beside a padded picture, too"
+    items = get_digits().take(np.arange(2))
+    wide = replace(items, arrays=np.pad(items.arrays, ((0,0),(0,0),(3,3))))
+    look = Transform(16, ('pad', 'squash'), (7, 99, 200))
+    for k,views in enumerate(look(read_image(wide, i, look.size)) for i in range(2)):
+        assert (views[0] == torch.tensor([7, 99, 200], dtype=torch.uint8)[:,None,None]).all(0).any()
+        for v in range(2): assert torch.equal(FileViews(wide, look).pick(torch.tensor([k]), torch.tensor([v]))[0], views[v])
 
 def test_on_device(monkeypatch):
     "A card takes what fits into three tenths of its free memory"

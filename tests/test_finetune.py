@@ -326,7 +326,56 @@ def test_a_full_disk_means_pictures(monkeypatch):
     monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=1000)))
     inputs = task()
     open_backbone(inputs.net.backbone, 'last')
-    assert type(source(inputs, 'last')).__name__ == 'WholePictures'
+    said = []
+    assert type(source(inputs, 'last', say=said.append)).__name__ == 'WholePictures'
+    assert len(said) == 1 and 'maps of these pictures take' in said[0] and 'whole network' in said[0]
+
+@pytest.mark.parametrize('first,then,reads', [(1000, 10**15, 'WholePictures'), (10**15, 1000, 'Maps')])
+def test_an_interrupted_training_goes_on_as_it_began(tmp_path, monkeypatch, first, then, reads):
+    "Whatever room the disk has by now, and whether or not the maps are still there"
+    import siamese_nb.training.finetune as ft
+    def room(free): monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=free)))
+    room(first)
+    with pytest.raises(KeyboardInterrupt): run(task(), tmp_path/'b', callbacks=[Interrupt(2)])
+    for f in (tmp_path/'cache').glob('maps*'): f.unlink()
+    room(then)
+    history = run(task(), tmp_path/'b', resume=True)
+    assert history.tuned['reads'] == reads and [r['epoch'] for r in history] == [0, 1, 2, 3]
+
+def test_an_interrupted_training_keeps_its_chunks(tmp_path, monkeypatch):
+    "A card's free memory is another one today; of the chunks depend dropout and the statistics of norms that learn"
+    import siamese_nb.training.finetune as ft
+    sizes = []
+    def fit_chunks(src, n):
+        if not src.asked: src.model.size = 7
+        sizes.append(src.model.size)
+    monkeypatch.setattr(ft.WholePictures, 'fit_chunks', fit_chunks)
+    with pytest.raises(KeyboardInterrupt): run(task(), tmp_path/'b', what='all', callbacks=[Interrupt(2)])
+    monkeypatch.setattr(ft.WholePictures, 'fit_chunks', lambda src, n: sizes.append(src.asked))
+    run(task(), tmp_path/'b', what='all', resume=True)
+    assert sizes == [7, 7]
+
+def test_a_picture_that_is_gone_does_not_train_as_a_black_one(monkeypatch):
+    import siamese_nb.training.finetune as ft
+    inputs = task()
+    open_backbone(inputs.net.backbone, 'all')
+    monkeypatch.setattr(ft, 'room_for', lambda *args: True)
+    monkeypatch.setattr(ft, 'read_pixels', lambda items, *args: (torch.zeros(len(items), 1, 3, 16, 16), np.arange(len(items)) != 5))
+    with pytest.raises(ValueError, match='were changed, or could not be read'): source(inputs, 'all').data(some.y)
+
+def test_a_sample_of_labelled_pairs_is_drawn(monkeypatch):
+    "Not the first ones, and both images of each"
+    import siamese_nb.training.finetune as ft
+    inputs,asked = task(True),[]
+    open_backbone(inputs.net.backbone, 'last')
+    monkeypatch.setattr(ft, 'whiten', lambda head, x, owner, *args: asked.append((len(x), np.asarray(owner).tolist())) or head)
+    rng = np.random.default_rng(0)
+    a,b = rng.permutation(40)[:20],rng.permutation(40)[:20]
+    pairs = {p:(a, b, np.arange(20) % 2) for p in ('train', 'valid', 'test')}
+    state = learned(inputs.net.backbone)
+    ft.choose_share(inputs, source(inputs, 'last'), state, state, split, pairs, shares=(0.,), most=8)
+    (n,owner), = asked
+    assert n == len(owner) == 8 and owner[::2] == owner[1::2] and len(set(owner)) == 4 and set(owner) != {0, 2, 4, 6}
 
 def test_maps_that_are_there_need_no_room(monkeypatch):
     import siamese_nb.training.finetune as ft
@@ -341,7 +390,7 @@ def test_a_disk_that_fills_is_noticed_before_it_is_written_to(tmp_path, monkeypa
     def full(*_): raise OSError(errno.ENOSPC, 'No space left on device')
     monkeypatch.setattr(ft.os, 'posix_fallocate', full, raising=False)
     with pytest.raises(OSError, match='No space left') as e: maps_of(task())()
-    assert '\n' not in str(e.value) and not list((tmp_path/'cache').glob('*maps*'))
+    assert '\n' not in str(e.value) and 'maps-' in e.value.filename and not list((tmp_path/'cache').glob('*maps*'))
     def cannot(*_): raise OSError(errno.EOPNOTSUPP, 'not supported')
     monkeypatch.setattr(ft.os, 'posix_fallocate', cannot, raising=False)
     assert maps_of(task())()[1].exists()

@@ -1,5 +1,6 @@
 "Fine-tuning as it is asked for: by the command, by `fit`, killed and taken up again; and what the results say of it"
 import csv,json,os,signal,subprocess,sys,time
+from dataclasses import replace
 import numpy as np
 from unittest import mock
 import pandas as pd
@@ -11,10 +12,12 @@ from siamese_nb import fit,load
 from siamese_nb import run as run_module
 from siamese_nb.apps.hub import model_card
 from siamese_nb.data_split import get_digits
-from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.evaluation.scores import best_threshold, even_images
+from siamese_nb.nets.backbones import freeze, make_backbone
 from siamese_nb.nets.model_file import load_model
 from siamese_nb.report.page import tuned_words
 from siamese_nb.run import siamese_run
+from siamese_nb.training.recipe import FINE_TUNE
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch): monkeypatch.setenv('SIAMESE_NB_CACHE', str(tmp_path/'cache'))
@@ -57,11 +60,39 @@ def test_untouched_means_the_run_without(given, tmp_path, quick, capsys, monkeyp
     b = siamese_run(**given, protocol='unseen', finetune='none', out=str(tmp_path/'b'))
     assert strip(a) == strip(b) and a['threshold_from'].startswith('cross-fitting') and 'tuned' not in b
 
-def test_classes_that_moved_the_backbone_choose_no_threshold(given, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (.5, {0.: .8, .5: .9}))
-    r = siamese_run(**given, protocol='unseen', finetune='last', epochs=1, out=str(tmp_path))
-    # with a threshold of their own, the validation pairs cannot do better
-    assert r['threshold_from'] == 'validation pairs' and r['valid']['accuracy'] == r['valid']['best_accuracy']
+@pytest.mark.parametrize('share,chosen_by', [(.5, 'validation pairs'), (0., 'cross-fitting')])
+def test_classes_that_moved_the_backbone_choose_no_threshold(given, monkeypatch, share, chosen_by):
+    "The validation pairs do, of both networks by one rule: each image counts alike"
+    monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (share, {0.: .8, share: .9}))
+    m = fit(**given, new_classes=True, finetune='last', epochs=1, say=lambda line: None)
+    assert m.evaluation.threshold_from.startswith(chosen_by)
+    if not share: return
+    for o in (m.evaluation, m.baseline):
+        v = o.pairs['valid']
+        assert o.threshold == best_threshold(v.d, v.y, even_images(v.a, v.b, v.y)) and o.threshold_from == chosen_by
+
+def test_another_network_or_recipe_is_no_resume(given, tmp_path, quick):
+    "The same names, other weights or other numbers"
+    other = tmp_path/'other.pth'
+    torch.save({k:v*1.01 if v.is_floating_point() else v for k,v in torch.load(given['backbone_weights']).items()}, other)
+    def recipe(**facts):
+        (tmp_path/'r.json').write_text(json.dumps(dict(preset='fine_tune', tune_epochs=2) | facts))
+        return str(tmp_path/'r.json')
+    def go(out=tmp_path/'a', **facts): return siamese_run(**given | facts, out=str(out))
+    def break_off(*args, **kwargs): raise KeyboardInterrupt
+    with mock.patch.object(run_module, 'measure', break_off), pytest.raises(KeyboardInterrupt): go(recipe=recipe())
+    with pytest.raises(ValueError, match='made with weights='): go(recipe=recipe(), backbone_weights=str(other), resume=True)
+    with pytest.raises(ValueError, match='made with settings='): go(recipe=recipe(dropout=.2), resume=True)
+    one,two = go(recipe=recipe(), resume=True),go(tmp_path/'b', recipe=recipe(stage_lr=1e-5))
+    assert one['run'] != two['run'] == go(tmp_path/'c', recipe=recipe(stage_lr=1e-5))['run']
+
+def test_resume_needs_a_folder(given):
+    with pytest.raises(ValueError, match='resume without out'): fit(**given, resume=True)
+
+def test_the_room_that_a_run_takes():
+    bb = freeze(make_backbone('efficientnet_lite0'))
+    none,last,every = (run_module.room_of(bb, replace(FINE_TUNE, finetune=o)) for o in ('none', 'last', 'all'))
+    assert none == 50e6 and 100e6 < last-none < 120e6 and 130e6 < every-none < 140e6
 
 def test_fit_fine_tunes(given):
     model = fit(**given, finetune='last', epochs=1, say=lambda line: None)

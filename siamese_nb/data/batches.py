@@ -6,6 +6,7 @@
 __all__ = ['PairList', 'PKSampler', 'pk_batches', 'pair_batches']
 
 # %% ../../nbs/engineering/batches.ipynb #207d0857
+from dataclasses import replace
 import numpy as np
 import torch
 from torch.utils.data import DataLoader,Dataset
@@ -240,7 +241,7 @@ class FileViews(ViewsByDraw):
     ):
         super().__init__(items.y if y is None else y, augment, len(transform.views),
                          torch.device('cpu'))
-        self.items,self.each = items,[Transform(transform.size, (v,)) for v in transform.views]
+        self.items,self.each = items,[replace(transform, views=(v,)) for v in transform.views]
 
     def pick(self, i:torch.Tensor, v:torch.Tensor)->torch.Tensor:
         return torch.cat([self.each[k](read_image(self.items, j, self.each[k].size))

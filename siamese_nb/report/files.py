@@ -72,8 +72,7 @@ def full_disk_named(
     try: yield
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
-        where = f'{printable(e.filename)}: ' if e.filename else ''
-        raise OSError(f'{where}no space left (writing to {printable(out)}): free some, '
+        raise OSError(f'{printable(e.filename or out)}: no space left: free some, '
                       'then the same command with --resume goes on') from None
 
 # %% ../../nbs/engineering/files.ipynb #cd999b71

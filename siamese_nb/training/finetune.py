@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import fx, nn, Tensor
 from torch.nn import functional as F
 from ..core import atomic_write,cache_dir,content_hash,printable
@@ -20,7 +21,8 @@ from ..data.batches import *
 from ..data.batches import FileViews,TensorViews,on_device,room_for
 from ..data.images import *
 from ..eval import *
-from ..evaluation.decision import Cut,best_of
+from ..evaluation.decision import Cut
+from ..evaluation.evaluate import measure_pairs,validation_cut
 from ..loss import *
 from ..model import *
 from ..pairs import fixed_pairs
@@ -35,11 +37,12 @@ from ..nets.heads import NamedHead,learns
 from ..nets.runtime import faster
 from ..train import *
 from .all_pairs import *
+from .checkpoint import read_checkpoint
 from .fit import *
 from .inputs import *
 from .inputs import Inputs,computed_head,read_pixels,too_large
 from .new_classes import *
-from .new_classes import pair_owners
+from .new_classes import owners
 from .recipe import KNOWN,SIDE,Recipe
 from .recipes import *
 from .recipes import EachHead
@@ -163,7 +166,15 @@ def reserve(
         try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
         except OSError as e:
             full = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-            if e.errno in full: raise # else a file system that cannot reserve
+            # any other: a file system that cannot reserve
+            if e.errno in full: raise OSError(e.errno, e.strerror, str(file)) from None
+
+def pictures_changed(
+    items # table of images
+)->ValueError: # to be raised
+    "A picture that was there at first is another one now, or gone."
+    return ValueError(f'pictures of {printable(items.name)} were changed, '
+                      'or could not be read any more, during training: run it again')
 
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
@@ -192,8 +203,7 @@ def stored_maps(
                 x[i],done = f.reshape(-1, *shape[1:]),done + len(i)
             x.flush()
             if done < len(items) or map_file(backbone, steps, items, transform) != file:
-                raise ValueError(f'pictures of {printable(items.name)} were changed, '
-                                 'or could not be read any more, during training: run it again')
+                raise pictures_changed(items)
             with open(tmp, 'ab') as f: f.write(bytes.fromhex(content_hash(tmp)))
         x = torch.from_numpy(x) # this very map: another run may already have removed the file
     return x,file
@@ -273,9 +283,8 @@ def rates(
 )->dict: # name of a parameter -> its largest rate; for `train_model`
     "A learning rate for every parameter of a backbone that learns."
     ours = {id(p) for m in last for p in m.parameters()}
-    heads = {id(p) for m in model.modules() if isinstance(m, Head) for p in m.parameters()}
     return {n:fast['stage' if id(p) in ours else 'earlier'] for n,p in model.named_parameters()
-            if p.requires_grad and id(p) not in heads}
+            if p.requires_grad and not n.removeprefix('model.').startswith('head.')}
 
 def open_backbone(
     backbone:Backbone, # frozen
@@ -339,11 +348,13 @@ class WholePictures:
         device=None, # where the arithmetic happens
         workers:int=0, # that read; 0: as many as torch would use
         mirror:bool=True, # train on mirror images too?
-        pixels:Tensor|None=None # of all pictures, where they were read already
+        pixels:Tensor|None=None, # of all pictures, where they were read already
+        chunk:int|None=None # pictures at once, where an interrupted training has said so
     ):
         self.augment = partial(photo_jitter, mirror=mirror)
         self.inputs,self.device,self.workers = inputs,torch.device(device or best_device()),workers
-        self.model,self.pixels = InChunks(inputs.net.to(self.device), 32),pixels
+        self.model,self.pixels = InChunks(inputs.net.to(self.device), chunk or 32),pixels
+        self.asked = chunk
         self.few = 16 if self.device.type == 'cpu' else 128 # pictures at a time
         self.rows = Rows(self.read, torch.arange(len(inputs.items)), self.few)
 
@@ -360,7 +371,8 @@ class WholePictures:
         items,look = self.inputs.items,self.inputs.net.transform
         bytes_ = len(items)*len(look.views)*3*look.size**2
         if self.pixels is None and room_for(bytes_, self.device) and not too_large(bytes_):
-            self.pixels = read_pixels(items, look, self.workers)[0]
+            self.pixels,ok = read_pixels(items, look, self.workers)
+            if not ok.all(): raise pictures_changed(items)
         if self.pixels is None:
             return FileViews(items if rows is None else items.take(rows), look, y, self.augment)
         return Views(on_device(self.pixels, self.device), y, rows, self.augment)
@@ -370,7 +382,7 @@ class WholePictures:
     ):
         "One chunk, where a quarter of a card's free memory holds what the whole batch keeps."
         side = self.inputs.net.transform.size
-        if self.device.type != 'cuda': return
+        if self.device.type != 'cuda' or self.asked: return
         x = torch.zeros(4, 3, side, side, dtype=torch.uint8, device=self.device)
         each = kept_bytes(self.model.model, x, partial(autocast, self.device))
         # a last batch takes what is left over, too
@@ -392,23 +404,33 @@ def source(
     what:str, # 'last' or 'all'
     device=None, # where the arithmetic happens
     workers:int=0, # threads that read and embed
-    mirror:bool=True # train on mirror images too?
+    mirror:bool=True, # train on mirror images too?
+    begun:dict|None=None, # settings of an interrupted training, which goes on as it began
+    say=None # who is told: a function of one line
 )->Maps|WholePictures:
     "Stored maps if the network is a chain with a frozen front and there is room, else pictures."
     bb,look = inputs.net.backbone,inputs.net.transform
     steps = chain(bb) if what == 'last' else []
     at = last_step(bb.eval(), steps) if steps else 0
-    rest = device,workers,mirror
-    if not at: return WholePictures(inputs, *rest)
+    rest,begun = (device, workers, mirror),begun or {}
+    def pictures(): return WholePictures(inputs, *rest, chunk=begun.get('chunk'))
+    if not at: return pictures()
     with torch.no_grad():
         one = nn.Sequential(*steps[:at])(
             torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
     cache_dir().mkdir(parents=True, exist_ok=True)
     look = replace(look, views=train_views(look.views, mirror))
+    need = 2*one*len(look.views)*len(inputs.items)
+    there = map_file(bb, steps[:at], inputs.items, look).exists() # it takes no more room
+    fits = there or need < .8*shutil.disk_usage(cache_dir()).free
+    reads, = broadcast_object_list([begun.get('reads') or ('Maps' if fits else 'WholePictures')])
+    if reads != 'Maps':
+        if say: say(f'fine-tuning: maps of these pictures take {need/1e9:,.1f} GB, more than '
+                    f'{printable(cache_dir())} has room for: every picture passes through the '
+                    'whole network in every epoch instead, which takes several times as long')
+        return pictures()
     with team().main_process_first(): # the other processes find the file
-        there = map_file(bb, steps[:at], inputs.items, look).exists() # it takes no more room
-        fits = 2*one*len(look.views)*len(inputs.items) < .8*shutil.disk_usage(cache_dir()).free
-        return Maps(inputs, steps, at, *rest) if there or fits else WholePictures(inputs, *rest)
+        return Maps(inputs, steps, at, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
 class FeatureCheck:
@@ -453,7 +475,9 @@ def tune(
     data = src.data(y) if pairs else src.data(y[rows], rows)
     from_files = isinstance(data, FileViews)
     fetch = dict(seed=seed, workers=readers(src.workers, src.device) if from_files else 0)
-    if isinstance(src, WholePictures): src.fit_chunks(p*k)
+    if isinstance(src, WholePictures):
+        src.fit_chunks(p*k)
+        kwargs['about'] = (kwargs.get('about') or {}) | dict(chunk=src.model.size)
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)
     if isinstance(head, Heads): loss = EachHead(loss, head)
@@ -501,9 +525,10 @@ def choose_share(
 )->tuple[float,dict]: # the share, and what validation pairs say of each
     "How far to go from the old weights to the new ones, by classes of validation."
     y,part,bb = inputs.items.y,np.asarray(split),inputs.net.backbone
-    rows = (np.random.default_rng(seed).permutation(np.flatnonzero(part=='train'))[:most]
-            if not pairs else pair_owners(pairs['train'])[0][:most])
-    owner = pair_owners(pairs['train'])[1][:most] if pairs else y[rows]
+    rows,owner = owners(y, np.flatnonzero(part=='train'), pairs)
+    few = 2 if pairs else 1 # both images of a pair, or neither
+    some = np.random.default_rng(seed).permutation(len(rows)//few)[:most//few,None]
+    rows,owner = (o[(few*some + np.arange(few)).ravel()] for o in (rows, owner))
     used = np.unique(np.r_[rows, np.flatnonzero(part=='valid')])
     x,merit = torch.zeros(len(y), len(inputs.net.transform.views), bb.dim),{}
     check = torch.no_grad()(fixed_check(x, y, split, seed=seed, pairs=pairs))
@@ -517,6 +542,17 @@ def choose_share(
     return max(merit, key=lambda o: round(merit[o], 5)),merit
 
 # %% ../../nbs/engineering/finetune.ipynb #e8f4f164
+def begun(
+    out:str|Path|None=None, # folder of checkpoints
+    resume:bool=False, # is a training taken up again?
+    **_ # not asked
+)->dict: # `reads` and `chunk`; None: free to choose
+    "How an interrupted training came by its pictures: it goes on in the same way."
+    file = Path(out or '.')/'last.ckpt'
+    s = read_checkpoint(file)['settings'] if resume and out and file.exists() else {}
+    chunk = s.get('chunk')
+    return dict(reads=s.get('reads'), chunk=chunk if type(chunk) is int and chunk > 0 else None)
+
 def driver(
     inputs:Inputs, # its backbone is frozen
     split:np.ndarray, # part of each image
@@ -524,7 +560,7 @@ def driver(
     seed:int=42, # of weights, batches and dropout
     device=None # where the arithmetic happens
 )->Heads:
-    "Two heads trained on features, to say which way a backbone should move."
+    "Two heads trained as for known classes, to say which way a backbone should move."
     torch.manual_seed(seed)
     heads = Heads([Head(inputs.net.backbone.plain, dropout=.3) for _ in range(2)])
     train_head(heads, inputs.x, inputs.items.y, split, pairs=pairs, seed=seed, device=device)
@@ -544,6 +580,7 @@ def fine_tune(
     mirror:bool=True, # train on mirror images too? Not for letters and digits
     keep_maps:bool=False, # for another run?
     about:dict|None=None, # facts that must be the same when training is taken up again
+    say=None, # who is told what the reader may have to wait for: a function of one line
     **kwargs # p, k, margins, fast: for `tune`; keep, patience, out, resume: for `train_model`
 )->History: # of backbone and head together; `.tuned` says what was done
     "Train a backbone that has learned elsewhere: with its head, or two that are thrown away."
@@ -552,7 +589,7 @@ def fine_tune(
         inputs.net = SiameseNet(net.backbone, driver(inputs, split, device=device, **own),
                                 net.transform)
     last,home = open_backbone(net.backbone, what),net.backbone.mean.device
-    src = source(inputs, what, device, workers, mirror)
+    src = source(inputs, what, device, workers, mirror, begun(**kwargs), say)
     before = learned(net.backbone) # where it will learn
     about = (about or {}) | dict(finetune=what, reads=type(src).__name__)
     history = tune(inputs, src, last, split, new_classes, epochs=epochs, device=device, about=about,
@@ -582,8 +619,8 @@ def valid_cut(
     else:
         a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
         a,b = rows[a],rows[b]
-    d = pair_distances(embed_rows(inputs.model, inputs.x), a, b)
-    return best_of(d, t, 'validation pairs', normalised)
+    found = measure_pairs(embed_rows(inputs.model, inputs.x), dict(valid=(a, b, t)))
+    return validation_cut(found['valid'], bool(pairs), normalised)
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
 def of_tuning(
@@ -605,7 +642,8 @@ def from_scratch(
     **kwargs # seed, out, resume, device, about: for `train_model`
 )->History:
     "Train a whole network on photographs, batch norms and all."
-    src = WholePictures(inputs, kwargs.get('device'), workers, mirror, inputs.x)
+    src = WholePictures(inputs, kwargs.get('device'), workers, mirror, inputs.x,
+                        begun(**kwargs).get('chunk'))
     return tune(inputs, src, [], split, pairs=pairs, epochs=epochs or recipe.epochs, lr=recipe.lr,
                 lrs=None, check_start=False, **of_tuning(recipe), **kwargs)
 
@@ -617,6 +655,7 @@ def train_with(
     epochs:int|None=None, # of the backbone if it learns, else of the heads; None: as the recipe
     workers:int=0, # threads that read and embed
     mirror:bool=True, # train on mirror images too?
+    say=None, # who is told: a function of one line
     **kwargs # seed, out, resume, device, about: for `train_inputs` and `fine_tune`
 )->History:
     "Train the heads, and as much of the backbone as the recipe says."
@@ -629,7 +668,7 @@ def train_with(
     if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
     history = fine_tune(inputs, split, recipe.computed, recipe.finetune,
                         epochs or recipe.tune_epochs, pairs, workers=workers, mirror=mirror,
-                        **dict(of_tuning(recipe), fast=speeds(recipe)) | kwargs)
+                        say=say, **dict(of_tuning(recipe), fast=speeds(recipe)) | kwargs)
     if recipe.computed:
         cut = train_inputs(inputs, split, still, pairs, **own).cut
         history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))

@@ -21,6 +21,7 @@ from ..eval import equal_error_rate,pair_distances
 from ..pairs import fixed_pairs
 from ..evaluation.decision import *
 from ..evaluation.decision import best_cut,logistic
+from ..evaluation.evaluate import Measured,validation_cut
 from ..data_split import joined
 
 # %% ../../nbs/further/new_classes.ipynb #40041060
@@ -199,7 +200,10 @@ def choose_setting(
     i = int(np.argmax([round(accuracy, 6) for _,accuracy in best]))
     table = [dict(o, accuracy=accuracy, eer=equal_error_rate(k, t), threshold=cut)
              for o,k,(cut,accuracy) in zip(options, d, best)]
-    return i,table,Cut(best[i][0], logistic(d[i], t), source, options[i]['power']>0)
+    scaled = options[i]['power']>0
+    return i,table,(validation_cut(Measured(a, b, t, d[i]), bool(pairs), scaled)
+                    if source=='validation pairs' else
+                    Cut(best[i][0], logistic(d[i], t), source, scaled))
 
 # %% ../../nbs/further/new_classes.ipynb #089b1e3e
 def pair_owners(
