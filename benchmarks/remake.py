@@ -51,8 +51,9 @@ def main(name:str, # of the run
     history = History(pd.read_csv(files.weights/'history.csv').drop(columns='kept', errors='ignore').to_dict('records'), tolerance=.002, keep=keep, collapse=collapse)
     job = Job(old['data'], files, old['protocol'], old['classes'], old['seed'])
     both = measure(job, inputs, split, pairs, frozen_embeddings(inputs))
+    recipe = suitable(True, job.new)
     about = dict(identity=data_identity(items.name, None if old['data'] in ('digits','caltech101') else items.root, zip(items.paths, items.labels)))
-    results = describe(job, inputs, split, *both, history, run=run_id(job, inputs, split, pairs), early=[], recipe=to_dict(suitable(True, job.new)), seconds=Kept(old['seconds']), **about)
+    results = describe(job, inputs, split, *both, history, run=run_id(job, inputs, split, pairs, recipe), early=[], recipe=to_dict(recipe), seconds=Kept(old['seconds']), **about)
     begin(files, dict(data=job.data, **about))
     run.save_model = lambda file, *args, **kwargs: shutil.copyfile(files.weights/'model.safetensors', file) # it has not changed
     run.write_run(job, inputs, split, both, history, results, repeat_command(results), start)

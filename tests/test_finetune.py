@@ -328,19 +328,26 @@ def test_a_full_disk_means_pictures(monkeypatch):
     open_backbone(inputs.net.backbone, 'last')
     said = []
     assert type(source(inputs, 'last', say=said.append)).__name__ == 'WholePictures'
-    assert len(said) == 1 and 'maps of these pictures take' in said[0] and 'whole network' in said[0]
+    assert len(said) == 1 and 'maps of them take' in said[0] and 'whole network' in said[0]
 
 @pytest.mark.parametrize('first,then,reads', [(1000, 10**15, 'WholePictures'), (10**15, 1000, 'Maps')])
 def test_an_interrupted_training_goes_on_as_it_began(tmp_path, monkeypatch, first, then, reads):
-    "Whatever room the disk has by now, and whether or not the maps are still there"
+    "Whatever room the disk has by now; without maps and without room for them it says so"
     import siamese_nb.training.finetune as ft
+    said = []
     def room(free): monkeypatch.setattr(ft.shutil, 'disk_usage', lambda _: type('U', (), dict(free=free)))
     room(first)
     with pytest.raises(KeyboardInterrupt): run(task(), tmp_path/'b', callbacks=[Interrupt(2)])
-    for f in (tmp_path/'cache').glob('maps*'): f.unlink()
     room(then)
-    history = run(task(), tmp_path/'b', resume=True)
+    if reads == 'Maps':
+        kept, = (tmp_path/'cache').glob('maps*')
+        kept.rename(tmp_path/'away')
+        with pytest.raises(OSError, match='no room for .* of maps') as e: run(task(), tmp_path/'b', resume=True)
+        assert e.value.errno == errno.ENOSPC and e.value.filename == str(tmp_path/'cache')
+        (tmp_path/'away').rename(kept)
+    history = run(task(), tmp_path/'b', resume=True, say=said.append)
     assert history.tuned['reads'] == reads and [r['epoch'] for r in history] == [0, 1, 2, 3]
+    assert [('as this training began' in o) for o in said] == ([True] if reads != 'Maps' else [])
 
 def test_an_interrupted_training_keeps_its_chunks(tmp_path, monkeypatch):
     "A card's free memory is another one today; of the chunks depend dropout and the statistics of norms that learn"

@@ -21,7 +21,7 @@ from ..data.batches import *
 from ..data.batches import FileViews,TensorViews,on_device,room_for
 from ..data.images import *
 from ..eval import *
-from ..evaluation.decision import Cut
+from ..evaluation.decision import Cut,best_of
 from ..evaluation.evaluate import measure_pairs,validation_cut
 from ..loss import *
 from ..model import *
@@ -423,13 +423,17 @@ def source(
     need = 2*one*len(look.views)*len(inputs.items)
     there = map_file(bb, steps[:at], inputs.items, look).exists() # it takes no more room
     fits = there or need < .8*shutil.disk_usage(cache_dir()).free
-    reads, = broadcast_object_list([begun.get('reads') or ('Maps' if fits else 'WholePictures')])
+    acc,before = team(),begun.get('reads')
+    reads, = broadcast_object_list([before or ('Maps' if fits else 'WholePictures')])
     if reads != 'Maps':
-        if say: say(f'fine-tuning: maps of these pictures take {need/1e9:,.1f} GB, more than '
-                    f'{printable(cache_dir())} has room for: every picture passes through the '
-                    'whole network in every epoch instead, which takes several times as long')
+        why = ('as this training began' if before else f'since maps of them take {need/1e9:,.1f} '
+               f'GB, more than {printable(cache_dir())} has room for')
+        if say: say('fine-tuning: every picture passes through the whole network in every epoch, '
+                    f'{why}: that takes several times as long')
         return pictures()
-    with team().main_process_first(): # the other processes find the file
+    if not fits: raise OSError(errno.ENOSPC, f'no room for {need/1e9:,.1f} GB of maps',
+                               str(cache_dir()))
+    with acc.main_process_first(): # the other processes find the file
         return Maps(inputs, steps, at, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
@@ -477,6 +481,7 @@ def tune(
     fetch = dict(seed=seed, workers=readers(src.workers, src.device) if from_files else 0)
     if isinstance(src, WholePictures):
         src.fit_chunks(p*k)
+        src.model.size, = broadcast_object_list([src.model.size])
         kwargs['about'] = (kwargs.get('about') or {}) | dict(chunk=src.model.size)
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)
@@ -619,8 +624,9 @@ def valid_cut(
     else:
         a,b,t = fixed_pairs(inputs.items.y[rows], seed=seed)
         a,b = rows[a],rows[b]
-    found = measure_pairs(embed_rows(inputs.model, inputs.x), dict(valid=(a, b, t)))
-    return validation_cut(found['valid'], bool(pairs), normalised)
+    found = measure_pairs(embed_rows(inputs.model, inputs.x), dict(valid=(a, b, t)))['valid']
+    return (best_of(found.d, found.y, 'validation pairs', normalised) if pairs
+            else validation_cut(found, normalised=normalised))
 
 # %% ../../nbs/engineering/finetune.ipynb #a0111e3e
 def of_tuning(

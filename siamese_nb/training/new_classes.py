@@ -201,8 +201,8 @@ def choose_setting(
     table = [dict(o, accuracy=accuracy, eer=equal_error_rate(k, t), threshold=cut)
              for o,k,(cut,accuracy) in zip(options, d, best)]
     scaled = options[i]['power']>0
-    return i,table,(validation_cut(Measured(a, b, t, d[i]), bool(pairs), scaled)
-                    if source=='validation pairs' else
+    return i,table,(validation_cut(Measured(a, b, t, d[i]), normalised=scaled)
+                    if source=='validation pairs' and not pairs else
                     Cut(best[i][0], logistic(d[i], t), source, scaled))
 
 # %% ../../nbs/further/new_classes.ipynb #089b1e3e
