@@ -1,4 +1,4 @@
-"For classes that training never meets: which blocks of a backbone learn, how long, with how many numbers, how much of the way, and how its features are compared. Folds of classes choose, other classes judge. Writes graphs/finetune/new_tuned.csv fold by fold; what is there already is not measured again."
+"For classes that training never meets: which blocks of a backbone learn, how long, with how many numbers, which epoch is kept, how much of the way, and how its features are compared. Folds of classes choose, other classes judge. Writes graphs/finetune/new_tuned.csv fold by fold; what is there already is not measured again."
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from siamese_nb.nets.heads import NamedHead
 from siamese_nb.pairs import fixed_pairs
 from siamese_nb.training import finetune as tuning
 from siamese_nb.training.finetune import RATES,blend,driver,learned,open_backbone,source,tune
+from siamese_nb.training.fit import Callback
 from siamese_nb.training.inputs import computed_head,make_head,read_inputs
 from siamese_nb.training.new_classes import fold_distances,to_choose_from
 from siamese_nb.training.recipe import NEW
@@ -54,6 +55,13 @@ class LowRank(nn.Module):
         self.b = nn.Parameter(torch.zeros(w.shape[0], rank))
     def forward(self, w): return w + (self.b@self.a)[..., None, None]
 
+def whole_weights(net):
+    "Every tensor under its own name, those with low-rank additions as they come out"
+    own = dict(net.named_parameters())
+    for m,c in net.named_modules():
+        if parametrize.is_parametrized(c, 'weight'): own[f'{m}.weight'] = c.weight
+    return own
+
 def thin(last, rank, seed):
     "Of these steps only low-rank additions to convolutions of 1 × 1 learn; how many numbers those are"
     convs = [m for part in last for m in part.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1,1)]
@@ -62,6 +70,11 @@ def thin(last, rank, seed):
     for c in convs: parametrize.register_parametrization(c, 'weight', LowRank(c.weight, rank))
     for c in convs: c.parametrizations.weight.original.requires_grad_(False)
     return convs,sum(p.numel() for c in convs for p in c.parameters() if p.requires_grad)
+
+class Last(Callback):
+    "Keeps the weights of the last epoch, too; the training ends with those of the best"
+    def __init__(self, state): self.state = state
+    def epoch(self, run): self.weights = self.state()
 
 def deal(items, fold, folds, seed):
     "Test classes of this draw judge; the others are dealt into folds, one of which is for validation"
@@ -102,7 +115,7 @@ def measure(items, key):
     def judge(share, x, **facts):
         roots = head.names(x) + head.names.mean
         return [key | dict(epochs=epochs, way_share=share, **facts) | o for o in settings(x, roots, y, split, options, seed)]
-    lines = judge(0., inputs.x.float(), numbers=0, cpu_seconds=0) if WAYS[key['way']] == BASE else []
+    lines = judge(0., inputs.x.float(), numbers=0, cpu_seconds=0, epoch=0, kept=False) if WAYS[key['way']] == BASE else []
     inputs.net = SiameseNet(bb, driver(inputs, split, seed=seed), inputs.net.transform)
     with first_step(at):
         last,convs,fast = open_backbone(bb, 'last'),[],RATES
@@ -110,14 +123,23 @@ def measure(items, key):
         src,before = source(inputs, 'last'),learned(bb) # its maps stay in the cache, for the next way
         start = time.process_time()
         if rank: (convs,numbers),fast = thin(last, rank, seed),RATES | dict(stage=SLOW)
-        history = tune(inputs, src, last, split, True, epochs=epochs, seed=seed, fast=fast, **recipe)
+        def state():
+            "What the opened tensors are, low-rank additions included"
+            with torch.no_grad(): own = whole_weights(bb)
+            return {n:own[n].detach().clone() for n in before}
+        end = Last(state)
+        history = tune(inputs, src, last, split, True, epochs=epochs, seed=seed, fast=fast, callbacks=[end], **recipe)
         for c in convs: parametrize.remove_parametrizations(c, 'weight', leave_parametrized=True)
         open_backbone(bb, 'last')
-        after,cpu = learned(bb),round(time.process_time() - start)
-        for share in (.5, 1.):
-            blend(bb, before, after, share)
-            lines += judge(share, src.features(), numbers=numbers, cpu_seconds=cpu)
-    print(key, numbers, cpu, [round(r['valid_auc'], 4) for r in history], flush=True)
+        cpu,kept = round(time.process_time() - start),history[history.best]['epoch']
+        states = {kept:learned(bb), len(history) - 1:end.weights}
+        for epoch,after in states.items():
+            if not epoch: continue # untouched: judged already
+            for share in (.5, 1.):
+                blend(bb, before, after, share)
+                lines += judge(share, src.features(), numbers=numbers, cpu_seconds=cpu, epoch=epoch, kept=epoch==kept)
+        lines += [key | dict(way_share=0., epoch=0, kept=True, epochs=epochs, numbers=numbers, cpu_seconds=cpu)]*(not kept)
+    print(key, numbers, cpu, kept, [round(r['valid_auc'], 4) for r in history], flush=True)
     return lines
 
 @call_parse

@@ -75,7 +75,7 @@ def test_how_every_backbone_is_trained(monkeypatch, recipe):
     if recipe is NEW: monkeypatch.setattr('test_finetune.split', new_split)
     run(task(recipe is NEW), None, recipe)
     assert asked['clip'] == 1 and asked['amp'] and asked['check_start'] and asked.get('schedule', one_cycle) is one_cycle
-    assert asked['keep'] == ('best' if recipe is NEW else 'last')
+    assert asked['keep'] == 'last'
 
 def test_resume_refuses_another_training(tmp_path):
     run(task(), tmp_path)

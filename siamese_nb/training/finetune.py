@@ -467,12 +467,12 @@ def tune(
     margins:tuple=(1.2, .5), # of the contrastive loss, for different pairs and for same ones
     fast:dict=RATES, # from `speeds`
     seed:int=42, # of batches, dropout and fixed pairs
-    **kwargs # keep (for known classes), patience, out, resume, device, about: for `train_model`
+    **kwargs # keep, patience, out, resume, device, about: for `train_model`
 )->History: # a row per epoch; with `check_start` the first of them before the backbone has moved
     "Train backbone and head together."
     y,rows,head = inputs.items.y,np.flatnonzero(np.asarray(split)=='train'),inputs.net.head
     loss = PairContrastive(*margins, 'nonzero') if pairs else AllPairsContrastive(*margins)
-    best = new_classes or kwargs.get('keep') == 'best' # validation pairs choose the epoch
+    best = kwargs.get('keep') == 'best' # validation pairs choose the epoch
     check = fixed_check(src.rows, y, split, n_train=300, n_valid=1500 if best else 500,
                         seed=seed, pairs=pairs, loss=loss)
     if new_classes: check = FeatureCheck(check, src.features)
@@ -488,7 +488,6 @@ def tune(
     if isinstance(head, Heads): loss = EachHead(loss, head)
     preset = dict(lr=fast['lr'], lrs=rates(src.model, last, fast), wd=.01, clip=1., amp=True,
                   check_start=True, keep='last', patience=None) | kwargs
-    if new_classes: preset['keep'] = 'best'
     return train_model(src.model, batches, loss, check, epochs=epochs, seed=seed, **preset)
 
 # %% ../../nbs/engineering/finetune.ipynb #12ce5157

@@ -37,9 +37,7 @@ class Recipe:
     images_per_class:int=4 # K of a P×K batch
     margin:float=1.2 # of the contrastive loss, for different pairs
     pos_margin:float=.5 # of the contrastive loss, for same pairs
-    # which epoch: the 'last', or the 'best' on validation pairs, as always for a backbone that is
-    # tuned for new classes
-    keep:str='last'
+    keep:str='last' # which epoch: the 'last', or the 'best' on validation pairs
     patience:int|None=None # epochs without a new best before training stops; None: never
     threshold:str='valid' # 'valid' pairs choose it, or 'cross-fit': all but the test classes
     normalise:str='none' # of distances by a cohort: 'none', 'always', 'auto' (where it helps)
