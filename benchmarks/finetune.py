@@ -56,10 +56,10 @@ def unrounded(inputs, weights, what):
     freeze(bb)
     return x
 
-def measure(items, key, rounding=False):
+def measure(items, key, rounding=False, keep='last'):
     "A row: train, and judge on test pairs that neither training nor threshold has seen"
     unseen,seed = key['protocol'] == 'unseen',key['seed']
-    recipe = NEW if unseen else KNOWN
+    recipe = replace(NEW if unseen else KNOWN, keep=keep)
     torch.manual_seed(seed)
     bb = make_backbone(key['backbone'], pool=recipe.pooling)
     inputs = read_inputs(items, bb, make_head(bb, recipe), recipe.views)
@@ -96,6 +96,7 @@ def main(root:str=None, # where Caltech-101 lies
          first:int=100, # not the seed of the committed runs
          epochs:str=str(EPOCHS), # of backbone and heads together; several numbers, divided by commas: a frontier
          rounding:bool=False, # judge known classes by the weights before rounding, too?
+         keep:str='last', # which epoch of backbone and heads: the last, or the best; for other than the last give another folder
          out:str='graphs/finetune'): # folder for the table
     "Measure what is missing, and write"
     file = Path(out)/'finetune.csv'
@@ -108,7 +109,7 @@ def main(root:str=None, # where Caltech-101 lies
         for kind,e in [('none', 0), *[(finetune, int(e)) for e in epochs.split(',')]]:
             key = facts | dict(seed=seed, finetune=kind, epochs=e)
             if there(table, key): continue
-            row = key | measure(items, key, rounding)
+            row = key | measure(items, key, rounding, keep)
             table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
             table.to_csv(file, index=False)
             print(row, flush=True)

@@ -128,7 +128,7 @@ def measure(items, key):
             with torch.no_grad(): own = whole_weights(bb)
             return {n:own[n].detach().clone() for n in before}
         end = Last(state)
-        history = tune(inputs, src, last, split, True, epochs=epochs, seed=seed, fast=fast, callbacks=[end], **recipe)
+        history = tune(inputs, src, last, split, True, epochs=epochs, seed=seed, fast=fast, keep='best', callbacks=[end], **recipe)
         for c in convs: parametrize.remove_parametrizations(c, 'weight', leave_parametrized=True)
         open_backbone(bb, 'last')
         cpu,kept = round(time.process_time() - start),history[history.best]['epoch']

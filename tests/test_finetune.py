@@ -330,6 +330,15 @@ def test_a_full_disk_means_pictures(monkeypatch):
     assert type(source(inputs, 'last', say=said.append)).__name__ == 'WholePictures'
     assert len(said) == 1 and 'maps of them take' in said[0] and 'whole network' in said[0]
 
+def test_a_network_that_is_no_chain_says_what_it_costs(monkeypatch):
+    import siamese_nb.training.finetune as ft
+    inputs,said = task(),[]
+    open_backbone(inputs.net.backbone, 'last')
+    monkeypatch.setattr(ft, 'chain', lambda bb: [])
+    assert type(source(inputs, 'last', say=said.append)).__name__ == 'WholePictures' and len(said) == 1 and 'no chain' in said[0]
+    source(inputs, 'all', say=said.append)
+    assert len(said) == 1 # that was asked for
+
 @pytest.mark.parametrize('first,then,reads', [(1000, 10**15, 'WholePictures'), (10**15, 1000, 'Maps')])
 def test_an_interrupted_training_goes_on_as_it_began(tmp_path, monkeypatch, first, then, reads):
     "Whatever room the disk has by now; without maps and without room for them it says so"

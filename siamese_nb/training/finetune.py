@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
 from torch import fx, nn, Tensor
 from torch.nn import functional as F
 from ..core import atomic_write,cache_dir,content_hash,printable
@@ -47,7 +46,7 @@ from .recipe import KNOWN,SIDE,Recipe
 from .recipes import *
 from .recipes import EachHead
 from .steps import *
-from .steps import kept_bytes,team
+from .steps import kept_bytes,of_the_first,team
 
 # %% ../../nbs/engineering/finetune.ipynb #587d7b80
 class FoldedConv(nn.Module):
@@ -176,6 +175,7 @@ def pictures_changed(
     return ValueError(f'pictures of {printable(items.name)} were changed, '
                       'or could not be read any more, during training: run it again')
 
+# %% ../../nbs/engineering/finetune.ipynb #ft-stored
 def stored_maps(
     backbone:Backbone, # frozen below its last stage
     steps:list[nn.Module], # those below: from pixels to maps
@@ -413,8 +413,12 @@ def source(
     steps = chain(bb) if what == 'last' else []
     at = last_step(bb.eval(), steps) if steps else 0
     rest,begun = (device, workers, mirror),begun or {}
-    def pictures(): return WholePictures(inputs, *rest, chunk=begun.get('chunk'))
-    if not at: return pictures()
+    def pictures(why=''):
+        if why and say: say('fine-tuning: every picture passes through the whole network in every '
+                            f'epoch, {why}: that takes several times as long')
+        return WholePictures(inputs, *rest, chunk=begun.get('chunk'))
+    if not at: return pictures('' if what == 'all' else f'since {bb.name} is no chain of steps, '
+                               'the first of which could be computed once')
     with torch.no_grad():
         one = nn.Sequential(*steps[:at])(
             torch.zeros(1, 3, bb.size, bb.size, device=bb.mean.device)).numel()
@@ -423,17 +427,14 @@ def source(
     need = 2*one*len(look.views)*len(inputs.items)
     there = map_file(bb, steps[:at], inputs.items, look).exists() # it takes no more room
     fits = there or need < .8*shutil.disk_usage(cache_dir()).free
-    acc,before = team(),begun.get('reads')
-    reads, = broadcast_object_list([before or ('Maps' if fits else 'WholePictures')])
+    before = begun.get('reads')
+    reads = of_the_first(before or ('Maps' if fits else 'WholePictures'))
     if reads != 'Maps':
-        why = ('as this training began' if before else f'since maps of them take {need/1e9:,.1f} '
-               f'GB, more than {printable(cache_dir())} has room for')
-        if say: say('fine-tuning: every picture passes through the whole network in every epoch, '
-                    f'{why}: that takes several times as long')
-        return pictures()
+        return pictures('as this training began' if before else f'since maps of them take '
+                        f'{need/1e9:,.1f} GB, more than {printable(cache_dir())} has room for')
     if not fits: raise OSError(errno.ENOSPC, f'no room for {need/1e9:,.1f} GB of maps',
                                str(cache_dir()))
-    with acc.main_process_first(): # the other processes find the file
+    with team().main_process_first(): # the other processes find the file
         return Maps(inputs, steps, at, *rest)
 
 # %% ../../nbs/engineering/finetune.ipynb #0467d029
@@ -481,7 +482,7 @@ def tune(
     fetch = dict(seed=seed, workers=readers(src.workers, src.device) if from_files else 0)
     if isinstance(src, WholePictures):
         src.fit_chunks(p*k)
-        src.model.size, = broadcast_object_list([src.model.size])
+        src.model.size = of_the_first(src.model.size)
         kwargs['about'] = (kwargs.get('about') or {}) | dict(chunk=src.model.size)
     if pairs: batches = pair_batches(data, p*k//2, pairs['train'], **fetch)
     else: batches = pk_batches(data, p, k, every_image=True, **fetch)

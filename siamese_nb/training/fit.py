@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from fastcore.basics import patch
 from ..model import *
 from ..nets.devices import *
@@ -21,7 +20,8 @@ from ..nets.devices import autocast
 from ..core import atomic_write, bar, printable
 from ..train import *
 from .checkpoint import odd_moments,read_checkpoint,unlike,write_checkpoint
-from .steps import joint_embed, one_cycle, param_groups, team, train_epoch
+from .steps import (joint_embed, of_the_first, one_cycle, param_groups, team,
+                                       train_epoch)
 
 # %% ../../nbs/engineering/fit.ipynb #6e392028
 def trained_state(
@@ -201,7 +201,7 @@ class StopEarly(Callback):
 
 class Agree(Callback):
     "Of several processes the first decides: one that stopped alone would be waited for"
-    def begin(self, run): run.stop = broadcast_object_list([run.stop])[0]
+    def begin(self, run): run.stop = of_the_first(run.stop)
     def epoch(self, run): self.begin(run)
 
 class Checkpoint(Callback):

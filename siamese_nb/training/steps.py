@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import broadcast_object_list
 
 # %% ../../nbs/engineering/steps.ipynb #93111642
 # of transformers: what marks a place, or stands for the whole picture
@@ -85,6 +86,13 @@ def team(
     # the others wait while the first reads and embeds, which may take hours
     patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
     return Accelerator(kwargs_handlers=[patience], **kwargs)
+
+def of_the_first(
+    value # what each process would say
+): # what the first of them says
+    "One answer for all processes."
+    team() # they have to know of each other
+    return broadcast_object_list([value])[0]
 
 # %% ../../nbs/engineering/steps.ipynb #still-norms
 @contextmanager
