@@ -16,12 +16,13 @@ from siamese_nb.nets.features import extract
 from siamese_nb.train import embed_rows
 from siamese_nb.training import finetune as tuning
 from siamese_nb.training.finetune import *
-from siamese_nb.training.finetune import EPOCHS,open_backbone,source,train_views,train_with,tune
+from siamese_nb.training.finetune import EPOCHS,near_to_classes,open_backbone,source,train_views,train_with,tune
 from siamese_nb.training.inputs import *
 from siamese_nb.training.inputs import make_head
-from siamese_nb.training.recipe import KNOWN,NEW
+from siamese_nb.training.recipe import FINE_TUNE,KNOWN,NEW
 
 KEY = ['backbone', 'classes', 'protocol', 'seed', 'finetune', 'epochs']
+FIGURES = 'accuracy','best_accuracy','roc_auc','eer','recall@1','map@r'
 
 class Features:
     "What `tune` reads where only the heads go on: features of all views that fine-tuning sees, mirror images too"
@@ -57,7 +58,7 @@ def unrounded(inputs, weights, what):
     return x
 
 def measure(items, key, rounding=False, keep='last'):
-    "A row: train, and judge on test pairs that neither training nor threshold has seen"
+    "A row: train, and judge on test pairs that neither training nor threshold has seen; known classes once more with prototypes"
     unseen,seed = key['protocol'] == 'unseen',key['seed']
     recipe = replace(NEW if unseen else KNOWN, keep=keep)
     torch.manual_seed(seed)
@@ -74,11 +75,16 @@ def measure(items, key, rounding=False, keep='last'):
     cpu,wall = time.process_time() - cpu,time.perf_counter() - start
     def judge(): return evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, unseen=unseen, seed=seed)
     m,tuned,whole = judge(),getattr(history, 'tuned', {}),{}
+    if not unseen:
+        head = inputs.net.head
+        near_to_classes(inputs, split, FINE_TUNE.prototypes)
+        p,inputs.net.head = judge(),head
+        whole = {f'proto_{k}':v for k,v in {**p.test, **p.retrieval}.items() if k in FIGURES}
     if rounding and tuned and not unseen: # new classes have a head computed on the rounded features
         inputs.x = unrounded(inputs, exact, key['finetune'])
-        whole = {f'unrounded_{k}':judge().test[k] for k in ('accuracy', 'eer')}
+        whole |= {f'unrounded_{k}':judge().test[k] for k in ('accuracy', 'eer')}
     print(*history, sep='\n', flush=True)
-    return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in ('accuracy', 'best_accuracy', 'roc_auc', 'eer')},
+    return dict(share=tuned.get('share'), numbers=tuned.get('numbers', 0), **{k:m.test[k] for k in FIGURES[:4]},
                 valid_eer=m.valid['eer'], **m.retrieval, cpu_seconds=round(cpu), seconds=round(wall), **whole)
 
 def there(table, key):

@@ -90,6 +90,8 @@ class Job:
         "The recipe that was asked for, or the one that suits a backbone and a purpose"
         r = self.recipe or suitable(bb.frozen, self.new, self.finetune, bb.size)
         if self.recipe and self.finetune: r = replace(r, finetune=self.finetune)
+        # classes of test have prototypes only where they are those of training
+        if self.pairs or self.new: r = replace(r, prototypes=None)
         if not bb.frozen and r.finetune!='all': raise ValueError(
             f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: "
             "give finetune all, or a pretrained backbone")
@@ -504,6 +506,8 @@ def learn(
                          resume=job.resume, device=job.device, about=same,
                          callbacks=job.trackers(), say=say)
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
+    if recipe.prototypes: say(f'prototypes: an embedding says how near a picture is to each of '
+                              f'{inputs.net.head.dim} classes; others want another model')
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
     return Learned(inputs, split, drawn, recipe, history, trained,

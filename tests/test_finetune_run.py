@@ -54,6 +54,32 @@ def test_the_command_fine_tunes(given, tmp_path, quick, capsys, what, protocol):
     assert {f.name for f in folder.iterdir()} >= {'last.ckpt', 'best.ckpt', 'history.csv', 'model.safetensors'}
     assert json.loads((tmp_path/'graphs'/r['name']/'results.json').read_text())['tuned'] == r['tuned']
 
+def test_prototypes_where_classes_are_met_again(given, tmp_path, quick):
+    "A tuned network of known classes says how near a picture is to each; one for new classes or labelled pairs does not, and no frozen one unless it is asked"
+    def head(name='kinds', **how):
+        r = siamese_run(**given, epochs=1, out=str(tmp_path), **how)
+        net,meta = load_model(tmp_path/'weights'/r['name']/'model.safetensors')
+        assert ('prototypes' in meta['head']) == bool(r['recipe']['prototypes'])
+        return r,net.head
+    r,tuned = head(finetune='last')
+    assert tuned.dim == 8 and tuned.sharpness == FINE_TUNE.prototypes == r['recipe']['prototypes']
+    assert head(finetune='last', protocol='unseen')[0]['recipe']['prototypes'] is None and head()[1].dim == 256
+    (tmp_path/'r.json').write_text('{"prototypes": 5}')
+    (tmp_path/'p.csv').write_text('a,b,y,split\n' + ''.join(f'{a}/{k}.png,{b}/{k+1}.png,{int(a!=b)},{part}\n' for part,ks in (('train', (0, 2)), ('valid', (4,)), ('test', (6,))) for k in ks for a in range(4) for b in (a, 7 - a)))
+    assert head(recipe=str(tmp_path/'r.json'))[1].sharpness == 5
+    assert head(recipe=str(tmp_path/'r.json'), pairs=str(tmp_path/'p.csv'))[0]['recipe']['prototypes'] is None
+
+def test_prototypes_are_means_of_training_pictures(given):
+    "And the embedding is the roots of a softmax over squared distances to them, whatever else learns"
+    m,d = (fit(given['data'], backbone='tiny', backbone_weights=given['backbone_weights'], recipe=dict(prototypes=p), epochs=3, say=lambda line: None) for p in (6., None))
+    near,plain = m.net.head,d.net.head
+    pics = [f'{given["data"]}/{c}/{k}.png' for c in range(8) for k in range(10)]
+    e,p = torch.from_numpy(d.embed(pics)),torch.from_numpy(m.embed(pics))
+    assert torch.allclose(p, torch.softmax(-6*torch.cdist(e, near.means)**2, 1).sqrt(), atol=1e-4)
+    assert m.results['threshold'] != d.results['threshold'] and m.results['n_pairs'] == d.results['n_pairs']
+    # every prototype lies nearest to pictures of its own class
+    assert (torch.cdist(near.means, e).argsort(1)[:, :5]//10 == torch.arange(8)[:,None]).all()
+
 def test_untouched_means_the_run_without(given, tmp_path, quick, capsys, monkeypatch):
     monkeypatch.setattr(ft, 'choose_share', lambda *args, **kwargs: (0., {0.: .9, 1.: .8}))
     a = siamese_run(**given, protocol='unseen', finetune='last', epochs=1, out=str(tmp_path/'a'))

@@ -18,7 +18,7 @@ from ..model import *
 from .backbones import *
 from .backbones import fingerprint,tensor_hashes
 from .heads import *
-from .heads import NamedHead
+from .heads import NamedHead,Prototypes
 from .normalise import *
 from .sealed import *
 from .sealed import read_header,read_json,read_sealed,save_sealed
@@ -46,6 +46,7 @@ def _none_or(of): return lambda v: v is None or of(v)
 
 def _head(c):
     if isinstance(c, dict) and 'scaled' in c: return _scaled(c)
+    if isinstance(c, dict) and 'prototypes' in c: return _prototypes(c)
     if isinstance(c, dict) and set(c) == {'heads'}:
         return (_list(_head, 64)(c['heads']) and c['heads']
                 and not any('heads' in o for o in c['heads']))
@@ -58,8 +59,13 @@ def _scaled(c):
     sizes = dict(images=_whole(2, 1e6), k=_whole(1, 1e6), unit=_number(1e-9, 1e9))
     inside,power = c['scaled'],c.get('power', 1.)
     return (set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(power)
-            and all(ok(c[k]) for k,ok in sizes.items()) and isinstance(inside, dict)
-            and 'scaled' not in inside and _head(inside))
+            and all(ok(c[k]) for k,ok in sizes.items()) and _within(inside))
+
+def _prototypes(c):
+    return (set(c) == {'prototypes', 'classes', 'sharpness'} and _whole(1, 1e6)(c['classes'])
+            and _number(1e-3, 1000)(c['sharpness']) and _within(c['prototypes']))
+
+def _within(c): return isinstance(c, dict) and not {'scaled', 'prototypes'} & set(c) and _head(c)
 
 def _transform(t):
     return (isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size'])
@@ -185,6 +191,9 @@ def head_from(
         head = head_from(config['scaled'])
         return Scaled(head, torch.ones(config['images'], head.dim), config['k'], config['unit'],
                       power=config.get('power', 1.))
+    if 'prototypes' in config:
+        head = head_from(config['prototypes'])
+        return Prototypes(head, torch.zeros(config['classes'], head.dim), config['sharpness'])
     if 'heads' in config: return Heads([head_from(c) for c in config['heads']])
     classes,head = (config.get('classes', 0),
                     Head(**{k:v for k,v in config.items() if k != 'classes'}))
@@ -221,7 +230,7 @@ def check_shapes(
     with torch.device('meta'):
         bb,wanted = (make_backbone(meta['backbone'], pretrained=False, pool=meta['pool']),
                      head_from(meta['head']))
-    head_only = meta['head'].get('scaled', meta['head'])
+    head_only = meta['head'].get('scaled', meta['head'].get('prototypes', meta['head']))
     heads = head_only.get('heads', [head_only])
     odd = (_misfits(wanted.state_dict(), head, True)
            + _misfits(bb.state_dict(), learned, not meta['backbone_origin']))

@@ -74,7 +74,10 @@ def who_words(
                 + ('.' if baseline_name(r)=='random network' else ', though ImageNet, '
                    'on which the backbone was trained, may have shown it some of them.'))
     return ('Test images are new, their classes are not: '
-            'the figures speak of new pictures of known classes.')
+            'the figures speak of new pictures of known classes.'
+            + (' An embedding says how near a picture is to each class of training: '
+               'pictures of other classes want another model.'
+               if as_dict(r.get('recipe')).get('prototypes') else ''))
 
 # %% ../../nbs/engineering/report.ipynb #9d542ea6
 def score_words(

@@ -32,7 +32,7 @@ from ..nets.devices import autocast,best_device
 from ..nets.features import *
 from ..nets.features import content_hashes,embed_views,touch
 from ..nets.heads import *
-from ..nets.heads import NamedHead,learns
+from ..nets.heads import NamedHead,Prototypes,class_means,learns
 from ..nets.runtime import faster
 from ..train import *
 from .all_pairs import *
@@ -610,6 +610,18 @@ def fine_tune(
                          numbers=sum(v.numel() for v in before.values()), reads=about['reads'])
     return history
 
+# %% ../../nbs/engineering/finetune.ipynb #ft-near
+def near_to_classes(
+    inputs:Inputs, # trained; gets another head
+    split:np.ndarray, # part of each image
+    sharpness:float # of the softmax over distances to the prototypes
+):
+    "From here on an embedding says how near a picture is to each class of training."
+    rows = np.flatnonzero(np.asarray(split)=='train')
+    e = embed_rows(inputs.model, inputs.x[torch.from_numpy(rows)])
+    inputs.net.head = Prototypes(inputs.net.head.cpu(), class_means(e, inputs.items.y[rows]),
+                                 sharpness)
+
 # %% ../../nbs/engineering/finetune.ipynb #08b3b5e8
 def valid_cut(
     inputs:Inputs, # trained
@@ -653,6 +665,32 @@ def from_scratch(
     return tune(inputs, src, [], split, pairs=pairs, epochs=epochs or recipe.epochs, lr=recipe.lr,
                 lrs=None, check_start=False, **of_tuning(recipe), **kwargs)
 
+# %% ../../nbs/engineering/finetune.ipynb #ft-both
+def heads_and_backbone(
+    inputs:Inputs, # its head is untrained, its backbone frozen
+    split:np.ndarray, # part of each image
+    recipe:Recipe, # says what of the backbone learns
+    pairs:dict|None=None, # explicit pairs, part -> (a, b, y)
+    epochs:int|None=None, # of both together; None: as the recipe
+    workers:int=0, # threads that read and embed
+    mirror:bool=True, # train on mirror images too?
+    say=None, # who is told: a function of one line
+    **kwargs # seed, out, resume, device, about: for `fine_tune`
+)->History:
+    "The heads alone, then the backbone with them; or the backbone, and then a computed head."
+    still,own = (replace(recipe, finetune='none'),
+                 {k:v for k,v in kwargs.items() if k in ('seed', 'device')})
+    if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
+    history = fine_tune(inputs, split, recipe.computed, recipe.finetune,
+                        epochs or recipe.tune_epochs, pairs, workers=workers, mirror=mirror,
+                        say=say, **dict(of_tuning(recipe), fast=speeds(recipe)) | kwargs)
+    if recipe.computed:
+        cut = train_inputs(inputs, split, still, pairs, **own).cut
+        history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))
+                       if history.tuned['share'] else cut)
+    return history
+
+# %% ../../nbs/engineering/finetune.ipynb #ft-train-with
 def train_with(
     inputs:Inputs, # its network is trained in place
     split:np.ndarray, # part of each image
@@ -665,22 +703,16 @@ def train_with(
     **kwargs # seed, out, resume, device, about: for `train_inputs` and `fine_tune`
 )->History:
     "Train the heads, and as much of the backbone as the recipe says."
-    still,own = (replace(recipe, finetune='none'),
-                 {k:v for k,v in kwargs.items() if k in ('seed', 'device')})
+    asked,how = (inputs, split, recipe, pairs, epochs),dict(workers=workers, mirror=mirror)
     if not inputs.net.backbone.frozen and inputs.net.transform.size >= SIDE:
-        return from_scratch(inputs, split, recipe, pairs, epochs, workers, mirror, **kwargs)
-    if recipe.finetune == 'none' or not inputs.net.backbone.frozen:
-        return train_inputs(inputs, split, recipe, pairs, epochs, **kwargs)
-    if not recipe.computed: train_inputs(inputs, split, still, pairs, **own)
-    history = fine_tune(inputs, split, recipe.computed, recipe.finetune,
-                        epochs or recipe.tune_epochs, pairs, workers=workers, mirror=mirror,
-                        say=say, **dict(of_tuning(recipe), fast=speeds(recipe)) | kwargs)
-    if recipe.computed:
-        cut = train_inputs(inputs, split, still, pairs, **own).cut
-        history.cut = (valid_cut(inputs, split, pairs, cut.normalised, kwargs.get('seed', 42))
-                       if history.tuned['share'] else cut)
+        history = from_scratch(*asked, **how, **kwargs)
+    elif recipe.finetune == 'none' or not inputs.net.backbone.frozen:
+        history = train_inputs(*asked, **kwargs)
+    else: history = heads_and_backbone(*asked, **how, say=say, **kwargs)
+    if recipe.prototypes and not pairs: near_to_classes(inputs, split, recipe.prototypes)
     return history
 
+# %% ../../nbs/engineering/finetune.ipynb #ft-tuned-line
 def tuned_line(
     tuned:dict # `tuned` of the history that `fine_tune` returns
 )->str:
