@@ -1,4 +1,4 @@
-"How sharp class prototypes should be, for heads alone and with the last stage: validation pairs of one seed that is quoted nowhere else choose. Writes graphs/finetune/prototypes.csv; what is there already is not measured again."
+"How sharp class prototypes should be, and how much of the squared distance theirs: validation pairs of one seed that is quoted nowhere else choose. Writes graphs/finetune/prototypes.csv; what is there already is not measured again."
 from dataclasses import replace
 from pathlib import Path
 import pandas as pd
@@ -12,14 +12,15 @@ from siamese_nb.eval import equal_error_rate
 from siamese_nb.evaluation.evaluate import evaluate
 from siamese_nb.evaluation.retrieval import retrieval
 from siamese_nb.nets.backbones import make_backbone
+from siamese_nb.nets.heads import Prototypes,class_means
 from siamese_nb.pairs import draw_pairs,fixed_pairs
 from siamese_nb.train import embed_rows
-from siamese_nb.training.finetune import near_to_classes,train_with
+from siamese_nb.training.finetune import train_with
 from siamese_nb.training.inputs import make_head,read_inputs
 from siamese_nb.training.recipe import KNOWN
 from finetune import there
 
-SHARPNESS = 0,2,4,8,12,16,24 # 0: distances between embeddings, without prototypes
+WAYS = [(0., 8.), *((share, sharpness) for sharpness in (4., 8., 12.) for share in (.5, .8, .9, .95, 1.))] # share 0: distances between embeddings
 
 def of_strangers(head, other, seed):
     "Photographs of other classes, whose threshold is not asked for"
@@ -29,7 +30,7 @@ def of_strangers(head, other, seed):
     return {f'other_{k}':v for k,v in dict(roc_auc=roc_auc_score(t, d), eer=equal_error_rate(d, t), **{'recall@1':retrieval(e, y)['recall@1']}).items()}
 
 def measure(items, key, folder, maps):
-    "A row for each sharpness, of one training"
+    "A row for each way, of one training"
     seed = key['seed']
     recipe = replace(KNOWN, finetune=key['finetune'])
     torch.manual_seed(seed)
@@ -39,12 +40,13 @@ def measure(items, key, folder, maps):
     pairs = draw_pairs(inputs.items, split, seed=seed)
     train_with(inputs, split, recipe, seed=seed, **(dict(keep_maps=True) if maps else {}))
     head,other = inputs.net.head,folder and read_inputs(folder, bb, inputs.net.head, recipe.views)
-    for s in SHARPNESS:
-        inputs.net.head = head
-        if s: near_to_classes(inputs, split, float(s))
-        m = evaluate(embed_rows(inputs.model, inputs.x), pairs, inputs.items.labels, split, seed=seed)
-        yield dict(key, sharpness=s, **{f'valid_{k}':m.valid[k] for k in ('eer', 'roc_auc')}, **{k:m.test[k] for k in ('accuracy', 'best_accuracy', 'roc_auc', 'eer')},
-                   **{k:m.retrieval[k] for k in ('recall@1', 'map@r')}, **(of_strangers(inputs.net.head, other, seed) if other else {}))
+    rows = torch.from_numpy((split=='train').nonzero()[0])
+    means = class_means(embed_rows(head, inputs.x[rows]), inputs.items.y[rows.numpy()])
+    for share,sharpness in WAYS:
+        near = Prototypes(head, means, share, sharpness).eval()
+        m = evaluate(embed_rows(near, inputs.x), pairs, inputs.items.labels, split, seed=seed)
+        yield dict(key, share=share, sharpness=sharpness, **{f'valid_{k}':m.valid[k] for k in ('eer', 'roc_auc')}, **{k:m.test[k] for k in ('accuracy', 'best_accuracy', 'roc_auc', 'eer')},
+                   **{k:m.retrieval[k] for k in ('recall@1', 'map@r')}, **(of_strangers(near, other, seed) if other else {}))
 
 @call_parse
 def main(root:str=None, # where Caltech-101 lies
@@ -65,4 +67,4 @@ def main(root:str=None, # where Caltech-101 lies
             rows = measure(get_caltech101(root, which), key, folder and get_folder(folder), what!='none')
             table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
             table.to_csv(file, index=False)
-            print(table.tail(len(SHARPNESS)).to_string(), flush=True)
+            print(table.tail(len(WAYS)).to_string(), flush=True)

@@ -90,8 +90,6 @@ class Job:
         "The recipe that was asked for, or the one that suits a backbone and a purpose"
         r = self.recipe or suitable(bb.frozen, self.new, self.finetune, bb.size)
         if self.recipe and self.finetune: r = replace(r, finetune=self.finetune)
-        # classes of test have prototypes only where they are those of training
-        if self.pairs or self.new: r = replace(r, prototypes=None)
         if not bb.frozen and r.finetune!='all': raise ValueError(
             f"recipe {r.name} with {bb.name}, which starts from random weights and has to learn: "
             "give finetune all, or a pretrained backbone")
@@ -466,10 +464,25 @@ def check_begun(
     "ValueError, one line, where a training that is taken up again would be another one."
     was = read_checkpoint(file)['settings'] if file.exists() else same
     for k,v in same.items():
-        if k not in was: raise ValueError(f'{printable(file)} is of an earlier version: '
-                                          'train anew, without --resume')
+        if k not in was or isinstance(v, dict) and v.keys() != was[k].keys():
+            raise ValueError(f'{printable(file)} is of another version of this package: '
+                             'train anew, without --resume')
         if was[k] != v: raise ValueError(f'{printable(file)} was made with {BEGUN[k]}, '
                                          'or train anew, without --resume')
+
+# %% ../nbs/engineering/run.ipynb #run-with-proto
+def with_prototypes(
+    recipe:Recipe, # as asked for
+    new:bool, # is the network for what training does not meet?
+    bb:Backbone, # whose features are used
+    y:np.ndarray, # class of every image
+    split:np.ndarray # part of each
+)->tuple[Recipe,list]: # the recipe, and what to say
+    "Prototypes stay where training has met every class, on features of a pretrained backbone."
+    met = np.isin(y[split!='train'], y[split=='train']).all()
+    if not recipe.prototypes or not new and met and bb.frozen: return recipe,[]
+    return replace(recipe, prototypes=0.),['prototypes: left out, they are for a pretrained '
+                                           'backbone and for classes that training has met']
 
 # %% ../nbs/engineering/run.ipynb #run-learn
 def learn(
@@ -491,11 +504,14 @@ def learn(
         inputs = read_inputs(before[0], bb, make_head(bb, recipe), recipe.views,
                              job.device, job.workers)
     split,drawn,lines = after_reading(job, before, inputs.unread)
+    recipe,left_out = with_prototypes(recipe, job.new, bb, inputs.items.y, np.asarray(split))
+    lines = [*lines, *left_out]
     frozen,began = frozen_embeddings(inputs, job.device),time.perf_counter()
     early = early_warnings(job, inputs.items, split, drawn, frozen)
     if not bb.frozen and job.finetune in ('none', 'last'):
         lines = [*lines, f'finetune {job.finetune}: {bb.name} starts from random weights, '
                  'so all of it learns']
+
     for o in (*lines, *(f'warning: {o}' for o in early)): say(o)
     same = dict(backbone=bb.name, seed=job.seed, recipe=to_dict(recipe))
     if out: same |= dict(images=table_hash(inputs.items.paths, split, *drawn['train']),
@@ -506,8 +522,8 @@ def learn(
                          resume=job.resume, device=job.device, about=same,
                          callbacks=job.trackers(), say=say)
     if tuned:=getattr(history, 'tuned', None): say(tuned_line(tuned))
-    if recipe.prototypes: say(f'prototypes: an embedding says how near a picture is to each of '
-                              f'{inputs.net.head.dim} classes; others want another model')
+    if recipe.prototypes: say('prototypes: an embedding says how near a picture is to each '
+                              'class of training; pictures of others want another model')
     done = time.perf_counter()
     trained,untrained = measure(job, inputs, split, drawn, frozen, getattr(history, 'cut', None))
     return Learned(inputs, split, drawn, recipe, history, trained,

@@ -54,28 +54,34 @@ def test_the_command_fine_tunes(given, tmp_path, quick, capsys, what, protocol):
     assert {f.name for f in folder.iterdir()} >= {'last.ckpt', 'best.ckpt', 'history.csv', 'model.safetensors'}
     assert json.loads((tmp_path/'graphs'/r['name']/'results.json').read_text())['tuned'] == r['tuned']
 
-def test_prototypes_where_classes_are_met_again(given, tmp_path, quick):
+def test_prototypes_where_classes_are_met_again(given, tmp_path, quick, capsys):
     "A tuned network of known classes says how near a picture is to each; one for new classes or labelled pairs does not, and no frozen one unless it is asked"
     def head(name='kinds', **how):
-        r = siamese_run(**given, epochs=1, out=str(tmp_path), **how)
-        net,meta = load_model(tmp_path/'weights'/r['name']/'model.safetensors')
-        assert ('prototypes' in meta['head']) == bool(r['recipe']['prototypes'])
+        r = siamese_run(**given | how, epochs=1, out=str(tmp_path))
+        w = (given | how)['backbone_weights']
+        net,meta = load_model(tmp_path/'weights'/r['name']/'model.safetensors', w if w != 'none' else None)
+        assert ('prototypes' in meta['head']) == bool(r['recipe']['prototypes']) and not net.head.training
         return r,net.head
     r,tuned = head(finetune='last')
-    assert tuned.dim == 8 and tuned.sharpness == FINE_TUNE.prototypes == r['recipe']['prototypes']
-    assert head(finetune='last', protocol='unseen')[0]['recipe']['prototypes'] is None and head()[1].dim == 256
-    (tmp_path/'r.json').write_text('{"prototypes": 5}')
+    assert tuned.dim == 256 + 8 and tuned.share == FINE_TUNE.prototypes == r['recipe']['prototypes']
+    assert not head(finetune='last', protocol='unseen')[0]['recipe']['prototypes'] and head()[1].dim == 256
+    assert head(recipe='prototypes')[1].share == .95 and 'left out' not in capsys.readouterr().out
+    (tmp_path/'r.json').write_text('{"prototypes": 0.5}')
     (tmp_path/'p.csv').write_text('a,b,y,split\n' + ''.join(f'{a}/{k}.png,{b}/{k+1}.png,{int(a!=b)},{part}\n' for part,ks in (('train', (0, 2)), ('valid', (4,)), ('test', (6,))) for k in ks for a in range(4) for b in (a, 7 - a)))
-    assert head(recipe=str(tmp_path/'r.json'))[1].sharpness == 5
-    assert head(recipe=str(tmp_path/'r.json'), pairs=str(tmp_path/'p.csv'))[0]['recipe']['prototypes'] is None
+    own = dict(recipe=str(tmp_path/'r.json'))
+    assert head(**own)[1].share == .5
+    (tmp_path/'t.csv').write_text('path,label,split\n' + ''.join(f'{given["data"]}/{c}/{k}.png,{c},{part}\n' for c in range(8) for k,part in enumerate(['train']*4 + ['valid']*3 + ['test']*3) if c or part != 'train'))
+    for more in (dict(pairs=str(tmp_path/'p.csv')), dict(protocol='unseen'), dict(data=str(tmp_path/'t.csv')), dict(backbone_weights='none', finetune='all')):
+        capsys.readouterr()
+        assert not head(**own, **more)[0]['recipe']['prototypes'] and 'prototypes: left out' in capsys.readouterr().out
 
 def test_prototypes_are_means_of_training_pictures(given):
-    "And the embedding is the roots of a softmax over squared distances to them, whatever else learns"
-    m,d = (fit(given['data'], backbone='tiny', backbone_weights=given['backbone_weights'], recipe=dict(prototypes=p), epochs=3, say=lambda line: None) for p in (6., None))
-    near,plain = m.net.head,d.net.head
-    pics = [f'{given["data"]}/{c}/{k}.png' for c in range(8) for k in range(10)]
-    e,p = torch.from_numpy(d.embed(pics)),torch.from_numpy(m.embed(pics))
-    assert torch.allclose(p, torch.softmax(-6*torch.cdist(e, near.means)**2, 1).sqrt(), atol=1e-4)
+    "And the embedding is that of the heads, beside the roots of a softmax over squared distances to them"
+    m,d = (fit(given['data'], backbone='tiny', backbone_weights=given['backbone_weights'], recipe=dict(prototypes=p), epochs=3, say=lambda line: None) for p in (.6, 0))
+    near,pics = m.net.head,[f'{given["data"]}/{c}/{k}.png' for c in range(8) for k in range(10)]
+    e,z = torch.from_numpy(d.embed(pics)),torch.from_numpy(m.embed(pics))
+    p = torch.softmax(-near.sharpness*torch.cdist(e, near.means)**2, 1)
+    assert torch.allclose(z, torch.cat([e*.4**.5, p.sqrt()*.6**.5], 1), atol=1e-4)
     assert m.results['threshold'] != d.results['threshold'] and m.results['n_pairs'] == d.results['n_pairs']
     # every prototype lies nearest to pictures of its own class
     assert (torch.cdist(near.means, e).argsort(1)[:, :5]//10 == torch.arange(8)[:,None]).all()
@@ -238,7 +244,10 @@ siamese_run()
     one,two = (load_file(o/'model.safetensors') for o in (tmp_path/'one'/'weights'/name, folder))
     if not new:
         assert one.keys() == two.keys() and any('backbone' in k for k in one)
-        for k in one: assert torch.allclose(one[k].float(), two[k].float(), atol=2e-3), k
+        start = {f'backbone.net.{k}':v for k,v in torch.load(given['backbone_weights']).items()}
+        def apart(a, b): return ((a[k].float() - b[k].float()).norm()/b[k].float().norm()).item()
+        # sums in another order differ in the last bit, and Adam makes much of it in weights that hardly matter: tensors are compared as wholes
+        for k in one: assert apart(two, one) < (.1*apart(one, start) if k in start else .01), k
     assert not (folder/'unfinished').exists() and not (folder/'.lock').exists()
 
 def test_a_random_network_learns_whatever_finetune_says(given, tmp_path, quick, capsys):

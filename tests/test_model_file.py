@@ -192,23 +192,24 @@ def test_a_backbone_that_gave_up_the_other_kind_of_mean(tmp_path):
 
 def with_prototypes(head, classes=5):
     "Any head of 512 features, and prototypes of embeddings of noise"
-    return Prototypes(head, torch.nn.functional.normalize(torch.randn(classes, head.dim), dim=-1), 7.)
+    return Prototypes(head, torch.nn.functional.normalize(torch.randn(classes, head.dim), dim=-1), .9, 7.)
 
 def test_prototypes_come_back(tmp_path):
-    "Heads below prototypes: the same embeddings out of the file, of length 1, a number for each class"
+    "Heads below prototypes: the same embeddings out of the file, of length 1"
     torch.manual_seed(0)
     net = SiameseNet(make_backbone('tiny'), with_prototypes(Heads([Head(512, 8), Head(512, 8, hidden=0)]))).eval()
     back,meta = load_model(save_model(tmp_path/'m.safetensors', net, dict(threshold=.5)))
     x = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     with torch.no_grad(): e = back.embed(x)
-    assert torch.equal(e, net.embed(x)) and e.shape == (4, 5) and meta['dim'] == 5 and torch.allclose(e.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert torch.equal(e, net.embed(x)) and e.shape == (4, 21) and meta['dim'] == 21 and torch.allclose(e.norm(dim=1), torch.ones(4), atol=1e-5)
 
-@pytest.mark.parametrize('change', [dict(classes=0), dict(classes=9), dict(sharpness=0), dict(sharpness='sharp'), dict(more=1), dict(prototypes=None)])
+@pytest.mark.parametrize('change', [dict(classes=0), dict(classes=9), dict(sharpness=0), dict(share=2), dict(share='much'), dict(more=1), dict(prototypes=None)])
 def test_prototypes_that_cannot_be(tmp_path, change):
     head = with_prototypes(Head(512, 8, hidden=0))
     file = save_model(tmp_path/'m.safetensors', SiameseNet(make_backbone('tiny'), head))
     tensors,facts = read_sealed(file, 'siamese_nb', FORMAT)
-    for config in (head.config | change, dict(head.config, prototypes=head.config), dict(scaled=head.config, images=5, k=2, unit=1.)):
+    for config in (head.config | change, dict(head.config, prototypes=head.config), dict(scaled=head.config, images=5, k=2, unit=1.),
+                   dict(head.config, prototypes=dict(heads=[head.config])), dict(heads=[head.config])):
         save_sealed(file, tensors, facts | dict(head=config), 'siamese_nb', FORMAT)
         with pytest.raises(ValueError, match='head|does not fit') as e: load_model(file)
         assert '\n' not in str(e.value)

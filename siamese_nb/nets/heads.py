@@ -195,24 +195,31 @@ class Heads(nn.Module):
         return self
 
 # %% ../../nbs/engineering/heads.ipynb #proto-class
+SHARPNESS = 8. # of the softmax: chosen with its share, on a seed that no result is quoted of
+
 class Prototypes(nn.Module):
-    "A head that says how near a picture is to each class of training: roots of probabilities."
+    "A head, and beside its embedding how near a picture is to each class of training."
     def __init__(self,
         head:nn.Module, # features to embeddings of length 1; has `dim` and `config`
         means:Tensor, # its prototypes, shape (classes,dim): mean embedding of each class
-        sharpness:float=12. # of the softmax over squared distances to them
+        share:float=.95, # of the squared distance that is between probabilities, 0 to 1
+        sharpness:float=SHARPNESS # of the softmax over squared distances to prototypes
     ):
         super().__init__()
-        self.head,self.sharpness,self.dim = head,sharpness,len(means)
+        self.head,self.dim = head,head.dim + len(means)
+        self.share,self.sharpness = share,sharpness
         self.register_buffer('means', means.detach().float().clone())
-        self.config = dict(prototypes=head.config, classes=len(means), sharpness=sharpness)
+        self.config = dict(prototypes=head.config, classes=len(means), share=share,
+                           sharpness=sharpness)
 
     def forward(self,
         x:Tensor # features, as the head reads them
-    )->Tensor: # embeddings of length 1, shape (n,classes)
+    )->Tensor: # embeddings of length 1, shape (n,dim)
+        e = full(self.head(x))
         # ‖e-m‖² without ‖e‖², which is the same for all classes
-        near = 2*full(self.head(x))@self.means.T - self.means.square().sum(1)
-        return torch.softmax(self.sharpness*near, -1).sqrt()
+        near = 2*e@self.means.T - self.means.square().sum(1)
+        p = torch.softmax(self.sharpness*near, -1)
+        return torch.cat([e*(1 - self.share)**.5, p.sqrt()*self.share**.5], -1)
 
 def class_means(
     e:Tensor, # embeddings, shape (n,dim)

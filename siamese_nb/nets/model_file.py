@@ -44,28 +44,30 @@ def _text(n): return lambda v: isinstance(v, str) and len(v) <= n
 def _list(of, n): return lambda v: isinstance(v, list) and len(v) <= n and all(map(of, v))
 def _none_or(of): return lambda v: v is None or of(v)
 
-def _head(c):
-    if isinstance(c, dict) and 'scaled' in c: return _scaled(c)
-    if isinstance(c, dict) and 'prototypes' in c: return _prototypes(c)
-    if isinstance(c, dict) and set(c) == {'heads'}:
-        return (_list(_head, 64)(c['heads']) and c['heads']
-                and not any('heads' in o for o in c['heads']))
+def _one(c):
     sizes = dict(dim_in=_whole(1, 1e6), dim=_whole(1, 1e6), hidden=_whole(0, 1e6),
                  dropout=_number(0, 1), classes=_whole(0, 1e6))
     return (isinstance(c, dict) and set(c) - {'classes'} == set(sizes) - {'classes'}
             and all(sizes[k](v) for k,v in c.items()))
 
+def _plain(c): # one, or several side by side
+    several = isinstance(c, dict) and set(c) == {'heads'} and c['heads']
+    return _list(_one, 64)(c['heads']) if several else _one(c)
+
 def _scaled(c):
     sizes = dict(images=_whole(2, 1e6), k=_whole(1, 1e6), unit=_number(1e-9, 1e9))
-    inside,power = c['scaled'],c.get('power', 1.)
-    return (set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(power)
-            and all(ok(c[k]) for k,ok in sizes.items()) and _within(inside))
+    return (set(c) - {'power'} == {'scaled', *sizes} and _number(0, 4)(c.get('power', 1.))
+            and all(ok(c[k]) for k,ok in sizes.items()) and _plain(c['scaled']))
 
 def _prototypes(c):
-    return (set(c) == {'prototypes', 'classes', 'sharpness'} and _whole(1, 1e6)(c['classes'])
-            and _number(1e-3, 1000)(c['sharpness']) and _within(c['prototypes']))
+    sizes = dict(classes=_whole(1, 1e6), share=_number(0, 1), sharpness=_number(1e-3, 1000))
+    return (set(c) == {'prototypes', *sizes} and all(ok(c[k]) for k,ok in sizes.items())
+            and _plain(c['prototypes']))
 
-def _within(c): return isinstance(c, dict) and not {'scaled', 'prototypes'} & set(c) and _head(c)
+def _head(c):
+    kinds = dict(scaled=_scaled, prototypes=_prototypes)
+    around = [k for k in kinds if isinstance(c, dict) and k in c]
+    return kinds[around[0]](c) if around else _plain(c)
 
 def _transform(t):
     return (isinstance(t, dict) and set(t) == {'size', 'views'} and _whole(1, 4096)(t['size'])
@@ -193,7 +195,8 @@ def head_from(
                       power=config.get('power', 1.))
     if 'prototypes' in config:
         head = head_from(config['prototypes'])
-        return Prototypes(head, torch.zeros(config['classes'], head.dim), config['sharpness'])
+        return Prototypes(head, torch.zeros(config['classes'], head.dim), config['share'],
+                          config['sharpness'])
     if 'heads' in config: return Heads([head_from(c) for c in config['heads']])
     classes,head = (config.get('classes', 0),
                     Head(**{k:v for k,v in config.items() if k != 'classes'}))

@@ -612,15 +612,15 @@ def fine_tune(
 
 # %% ../../nbs/engineering/finetune.ipynb #ft-near
 def near_to_classes(
-    inputs:Inputs, # trained; gets another head
+    inputs:Inputs, # trained heads on features; gets another head
     split:np.ndarray, # part of each image
-    sharpness:float # of the softmax over distances to the prototypes
+    share:float # of the squared distance that is between probabilities
 ):
-    "From here on an embedding says how near a picture is to each class of training."
-    rows = np.flatnonzero(np.asarray(split)=='train')
-    e = embed_rows(inputs.model, inputs.x[torch.from_numpy(rows)])
-    inputs.net.head = Prototypes(inputs.net.head.cpu(), class_means(e, inputs.items.y[rows]),
-                                 sharpness)
+    "From here on an embedding says how near a picture is to each class of training, too."
+    head,rows = inputs.net.head,np.flatnonzero(np.asarray(split)=='train')
+    e = embed_rows(head, inputs.x[torch.from_numpy(rows)])
+    near = Prototypes(head, class_means(e, inputs.items.y[rows]), share)
+    inputs.net.head = near.to(next(head.parameters()).device).eval()
 
 # %% ../../nbs/engineering/finetune.ipynb #08b3b5e8
 def valid_cut(
@@ -709,7 +709,7 @@ def train_with(
     elif recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         history = train_inputs(*asked, **kwargs)
     else: history = heads_and_backbone(*asked, **how, say=say, **kwargs)
-    if recipe.prototypes and not pairs: near_to_classes(inputs, split, recipe.prototypes)
+    if recipe.prototypes: near_to_classes(inputs, split, recipe.prototypes)
     return history
 
 # %% ../../nbs/engineering/finetune.ipynb #ft-tuned-line

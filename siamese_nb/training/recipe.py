@@ -41,8 +41,8 @@ class Recipe:
     patience:int|None=None # epochs without a new best before training stops; None: never
     threshold:str='valid' # 'valid' pairs choose it, or 'cross-fit': all but the test classes
     normalise:str='none' # of distances by a cohort: 'none', 'always', 'auto' (where it helps)
-    # sharpness of class prototypes, where classes of training are met again; None: no prototypes
-    prototypes:float|None=None
+    # how much of the squared distance class prototypes give, where those classes are met again
+    prototypes:float=0.
 
     def __post_init__(self):
         object.__setattr__(self, 'views', tuple(self.views))
@@ -57,8 +57,7 @@ _ranges = dict(heads=(0, 64), dropout=(0, .99), epochs=(0, 10_000), lr=(1e-9, 10
                tune_epochs=(1, 10_000), tune_lr=(1e-9, 100), stage_lr=(1e-9, 100),
                earlier_lr=(1e-9, 100),
                classes_per_batch=(2, 10_000), images_per_class=(2, 1000), margin=(1e-6, 100),
-               pos_margin=(0, 100), patience=(1, 10_000), prototypes=(1e-3, 1000))
-_may_be_none = 'patience','prototypes'
+               pos_margin=(0, 100), patience=(1, 10_000), prototypes=(0, .99))
 
 def check_recipe(
     r:Recipe # any
@@ -70,7 +69,7 @@ def check_recipe(
                              f"it can be {', '.join(allowed)}")
     for k,(lo,hi) in _ranges.items():
         v = getattr(r, k)
-        if v is None and k in _may_be_none: continue
+        if v is None and k=='patience': continue
         if isinstance(v, bool) or not isinstance(v, (int, float)) or not lo<=v<=hi:
             raise ValueError(f'recipe: {k} is {quoted(v)}: give a number from {lo} to {hi}')
         if k in _whole and not isinstance(v, int):
@@ -86,7 +85,7 @@ def check_recipe(
         raise ValueError('recipe: no head is computed and none is trained: give heads 1 or more')
     if r.computed and r.prototypes:
         raise ValueError('recipe: prototypes are for heads that are trained: '
-                         'leave them out, or computed')
+                         'give prototypes 0, or computed false')
     return r
 
 # %% ../../nbs/engineering/recipe.ipynb #80a7476d
@@ -97,13 +96,16 @@ NEW = Recipe('new', pooling='both', computed=True, heads=0, threshold='cross-fit
 SMALL = Recipe('small', views=('squash',), heads=1, dropout=0., finetune='all', augment='jitter',
                lr=2e-3, wd=.05, classes_per_batch=10, images_per_class=16, keep='best', patience=10)
 # as KNOWN, then the last stage of the backbone learns as well, and classes get prototypes
-FINE_TUNE = Recipe('fine_tune', finetune='last', prototypes=12.)
+FINE_TUNE = Recipe('fine_tune', finetune='last', prototypes=.95)
 
 # %% ../../nbs/engineering/recipe.ipynb #9e49a24e
+# as KNOWN, and classes get prototypes
+NEAR = replace(KNOWN, name='prototypes', prototypes=FINE_TUNE.prototypes)
 # photographs, a network from scratch: usual numbers, no run has chosen them
 SCRATCH = Recipe('scratch', views=('squash',), heads=1, dropout=0., finetune='all',
                  epochs=90, lr=1e-3, wd=.05, keep='best')
-PRESETS = dict(known=KNOWN, new=NEW, small=SMALL, scratch=SCRATCH, fine_tune=FINE_TUNE)
+PRESETS = dict(known=KNOWN, new=NEW, small=SMALL, scratch=SCRATCH, fine_tune=FINE_TUNE,
+               prototypes=NEAR)
 SIDE = 64 # from so many pixels on it is a photograph, below it a drawing
 
 # %% ../../nbs/engineering/recipe.ipynb #cf02796c
@@ -159,5 +161,5 @@ def suitable(
 )->Recipe:
     "The preset for a backbone and a purpose."
     if not pretrained: return SCRATCH if size >= SIDE else SMALL
-    r = NEW if new_classes else FINE_TUNE if finetune in ('last', 'all') else KNOWN
+    r = NEW if new_classes else KNOWN if finetune in (None, 'none') else FINE_TUNE
     return replace(r, finetune=finetune) if finetune else r
