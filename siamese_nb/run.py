@@ -579,7 +579,7 @@ def siamese_run(
     pairs:str=None,
     # what of a pretrained backbone learns: none, last (its last stage), all; default: the recipe's
     finetune:str=None,
-    # a JSON file, or known, new, small, scratch, fine_tune: how to train; default: what suits
+    # how to train: a JSON file, or known, prototypes, fine_tune, new, small, scratch
     recipe:str=None,
     # what y of such a pair is where both show the same: 1 for tables of other libraries
     same_is:int=0,

@@ -66,6 +66,8 @@ def test_prototypes_where_classes_are_met_again(given, tmp_path, quick, capsys):
     assert tuned.dim == 256 + 8 and tuned.share == FINE_TUNE.prototypes == r['recipe']['prototypes']
     assert not head(finetune='last', protocol='unseen')[0]['recipe']['prototypes'] and head()[1].dim == 256
     assert head(recipe='prototypes')[1].share == .95 and 'left out' not in capsys.readouterr().out
+    page = (tmp_path/'graphs'/'kinds'/'report.html').read_text()
+    assert page.count('how near a picture is to each class') == 1 and 'before classes got prototypes' in page
     (tmp_path/'r.json').write_text('{"prototypes": 0.5}')
     (tmp_path/'p.csv').write_text('a,b,y,split\n' + ''.join(f'{a}/{k}.png,{b}/{k+1}.png,{int(a!=b)},{part}\n' for part,ks in (('train', (0, 2)), ('valid', (4,)), ('test', (6,))) for k in ks for a in range(4) for b in (a, 7 - a)))
     own = dict(recipe=str(tmp_path/'r.json'))

@@ -12,7 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from ..core import printable,quoted,read_bytes
 from ..data.tables import quiet_hub
-from ..report.page import baseline_name
+from ..report.page import baseline_name,near_words
 from .calibrate import Matcher,load # noqa: F401 (`siamese_nb.load` is this one)
 
 # %% ../../nbs/engineering/hub.ipynb #ba0a6bc6
@@ -50,7 +50,8 @@ def _whose(model, results:dict|None)->list:
                  f"seed {r['seed']}."]
     if r.get('protocol')=='seen':
         said += ['Every class of the test images was also trained on, with other images. '
-                 'For classes that it has never met, expect more errors.']
+                 'For classes that it has never met, expect more errors.',
+                 *filter(None, [near_words(r)])]
     if r.get('protocol')=='unseen':
         said += ['No image of a test class was trained on'
                  + ('.' if baseline_name(r)=='random network' else '; ImageNet, '

@@ -58,9 +58,17 @@ def baseline_name(
             or ('random network' if r.get('backbone')=='tiny' else 'frozen backbone'))
 
 # %% ../../nbs/engineering/report.ipynb #d3884ca9
+def near_words(
+    r:dict # results.json
+)->str: # '' where the embedding knows no classes
+    "What a model with prototypes is not for."
+    return ('An embedding says how near a picture is to each class of training: pictures of '
+            'other classes want another model.'
+            if as_dict(r.get('recipe')).get('prototypes') else '')
+
 def who_words(
     r:dict # results.json
-)->str: # one sentence
+)->str: # a sentence or two
     "Whether training had met what the test asks about."
     if is_labelled(r):
         n, what = (r.get('shared_groups'),
@@ -73,11 +81,8 @@ def who_words(
         return ('No image of any test class was used in training: the figures speak of new classes'
                 + ('.' if baseline_name(r)=='random network' else ', though ImageNet, '
                    'on which the backbone was trained, may have shown it some of them.'))
-    return ('Test images are new, their classes are not: '
-            'the figures speak of new pictures of known classes.'
-            + (' An embedding says how near a picture is to each class of training: '
-               'pictures of other classes want another model.'
-               if as_dict(r.get('recipe')).get('prototypes') else ''))
+    return ('Test images are new, their classes are not: the figures speak of new pictures '
+            f'of known classes. {near_words(r)}').strip()
 
 # %% ../../nbs/engineering/report.ipynb #9d542ea6
 def score_words(
@@ -336,6 +341,8 @@ def write_report(
             _figures(folder, said, 'distances', 'roc', 'confusion_test')]
     if history is not None:
         body.append(curves_part(folder, history, getattr(history, 'collapse', r.get('collapse'))))
+        if near_words(r): body.append(_p('The curves and their reading are of distances before '
+                                         'classes got prototypes, the table above of those after.'))
     body += ['<h2>Pictures</h2>',
              _figures(folder, said, 'retrieval', 'hardest', 'same_pairs', 'different_pairs',
                       'embedding', 'classes', 'confusion_valid', 'confusion_train')]
