@@ -1,4 +1,4 @@
-"How sharp class prototypes should be, and how much of the squared distance theirs: validation pairs of one seed that is quoted nowhere else choose. Writes graphs/finetune/prototypes.csv; what is there already is not measured again."
+"How sharp class prototypes should be, and how much of the squared distance theirs: one seed chooses, whose pairs are quoted for nothing else. Writes graphs/finetune/prototypes.csv; what is there already is not measured again."
 from dataclasses import replace
 from pathlib import Path
 import pandas as pd

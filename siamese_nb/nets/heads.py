@@ -195,7 +195,7 @@ class Heads(nn.Module):
         return self
 
 # %% ../../nbs/engineering/heads.ipynb #proto-class
-SHARPNESS = 8. # of the softmax: chosen with its share, on a seed that no result is quoted of
+SHARPNESS = 8. # of the softmax: chosen with its share, on a seed that no claim rests on
 
 class Prototypes(nn.Module):
     "A head, and beside its embedding how near a picture is to each class of training."
