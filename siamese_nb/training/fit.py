@@ -255,7 +255,8 @@ class Track(Callback):
         row = {k: v for k,v in run.history[-1].items()
                if isinstance(v, (int, float)) and np.isfinite(v)}
         self.acc.log(row, step=run.epoch)
-    def end(self, run): self.acc.end_training()
+    def end(self, run): # not `end_training`, which would part the processes, too
+        for o in self.acc.trackers: o.finish()
 
 # %% ../../nbs/engineering/fit.ipynb #2569478e
 def loss_name(

@@ -6,9 +6,10 @@
 __all__ = ['InChunks', 'train_step', 'train_epoch']
 
 # %% ../../nbs/engineering/steps.ipynb #82e729ab
-import os
+import atexit,os
 from contextlib import contextmanager,nullcontext
 from datetime import timedelta
+from functools import cache
 import torch
 from torch import nn, Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -76,6 +77,14 @@ def joint_embed(
     return torch.cat(parts)
 
 # %% ../../nbs/engineering/steps.ipynb #steps-team
+@cache
+def part_at_exit():
+    "Close the connections between processes before the interpreter ends: some end it badly."
+    def part():
+        d = torch.distributed
+        if d.is_initialized() and d.get_backend() == 'gloo': d.destroy_process_group()
+    atexit.register(part)
+
 def team(
     **kwargs # for `Accelerator`
 )->Accelerator: # one process, unless torchrun or accelerate started several
@@ -85,6 +94,7 @@ def team(
     if several and not torch.cuda.is_available(): kwargs['cpu'] = True
     # the others wait while the first reads and embeds, which may take hours
     patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
+    if several: part_at_exit()
     return Accelerator(kwargs_handlers=[patience], **kwargs)
 
 def of_the_first(
