@@ -709,7 +709,8 @@ def train_with(
     elif recipe.finetune == 'none' or not inputs.net.backbone.frozen:
         history = train_inputs(*asked, **kwargs)
     else: history = heads_and_backbone(*asked, **how, say=say, **kwargs)
-    if recipe.prototypes: near_to_classes(inputs, split, recipe.prototypes)
+    if recipe.prototypes and inputs.net.backbone.frozen and not pairs:
+        near_to_classes(inputs, split, recipe.prototypes)
     return history
 
 # %% ../../nbs/engineering/finetune.ipynb #ft-tuned-line
