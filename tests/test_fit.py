@@ -33,7 +33,7 @@ def test_two_processes_equal_one(tmp_path):
     one,two = (read_checkpoint(tmp_path/k/'last.ckpt') for k in ('one', 'two'))
     for k,w in one['model'].items(): assert torch.allclose(w, two['model'][k], atol=1e-4), k
     for a,b in zip(one['history'], two['history']): assert a['batch_loss'] == pytest.approx(b['batch_loss'], abs=1e-5)
-    assert sorted(f.name for f in (tmp_path/'two').iterdir() if f.is_file()) == ['best.ckpt', 'history.csv', 'last.ckpt']
+    assert sorted(f.name for f in (tmp_path/'two').iterdir() ) == ['best.ckpt', 'history.csv', 'last.ckpt', 'siamese_nb']
 
 def test_best_weights_are_left_behind(tmp_path):
     head,h = train(tmp_path)

@@ -195,7 +195,7 @@ class Heads(nn.Module):
         return self
 
 # %% ../../nbs/engineering/heads.ipynb #proto-class
-SHARPNESS = 8. # of the softmax: chosen with its share, on a seed that no claim rests on
+SHARPNESS = 8. # of the softmax: chosen with its share, in engineering/finetune
 
 class Prototypes(nn.Module):
     "A head, and beside its embedding how near a picture is to each class of training."
@@ -221,6 +221,7 @@ class Prototypes(nn.Module):
         p = torch.softmax(self.sharpness*near, -1)
         return torch.cat([e*(1 - self.share)**.5, p.sqrt()*self.share**.5], -1)
 
+# %% ../../nbs/engineering/heads.ipynb #proto-means
 def class_means(
     e:Tensor, # embeddings, shape (n,dim)
     y # class of each, (n,)

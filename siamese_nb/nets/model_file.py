@@ -44,6 +44,7 @@ def _text(n): return lambda v: isinstance(v, str) and len(v) <= n
 def _list(of, n): return lambda v: isinstance(v, list) and len(v) <= n and all(map(of, v))
 def _none_or(of): return lambda v: v is None or of(v)
 
+# %% ../../nbs/engineering/model_file.ipynb #fact-heads
 def _one(c):
     sizes = dict(dim_in=_whole(1, 1e6), dim=_whole(1, 1e6), hidden=_whole(0, 1e6),
                  dropout=_number(0, 1), classes=_whole(0, 1e6))

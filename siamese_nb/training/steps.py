@@ -76,7 +76,7 @@ def joint_embed(
     parts[rank] = mine
     return torch.cat(parts)
 
-# %% ../../nbs/engineering/steps.ipynb #steps-team
+# %% ../../nbs/engineering/steps.ipynb #steps-part
 @cache
 def part_at_exit():
     "Close the connections between processes before the interpreter ends: some end it badly."
@@ -85,6 +85,7 @@ def part_at_exit():
         if d.is_initialized() and d.get_backend() == 'gloo': d.destroy_process_group()
     atexit.register(part)
 
+# %% ../../nbs/engineering/steps.ipynb #steps-team
 def team(
     **kwargs # for `Accelerator`
 )->Accelerator: # one process, unless torchrun or accelerate started several
@@ -97,6 +98,7 @@ def team(
     if several: part_at_exit()
     return Accelerator(kwargs_handlers=[patience], **kwargs)
 
+# %% ../../nbs/engineering/steps.ipynb #steps-first
 def of_the_first(
     value # what each process would say
 ): # what the first of them says
