@@ -239,7 +239,7 @@ siamese_run()
     for command,out in (([*many], 'two'), ([sys.executable], 'one')):
         more = ['--resume'] if out == 'two' else []
         p = subprocess.run([*command, *words, str(tmp_path/out), *more], env=env, capture_output=True, text=True, timeout=300)
-        assert p.returncode == 0, p.stderr[-2000:]
+        assert p.returncode == 0, p.stderr
         said[out] = p.stdout
     for word in ('fine-tuning: ', 'trained, test', 'written: '): assert said['one'].count(word) == said['two'].count(word) > 0
     folder = tmp_path/'two'/'weights'/name

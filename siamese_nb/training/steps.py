@@ -6,7 +6,7 @@
 __all__ = ['InChunks', 'train_step', 'train_epoch']
 
 # %% ../../nbs/engineering/steps.ipynb #82e729ab
-import atexit,os
+import atexit,importlib,os
 from contextlib import contextmanager,nullcontext
 from datetime import timedelta
 from functools import cache
@@ -79,7 +79,10 @@ def joint_embed(
 # %% ../../nbs/engineering/steps.ipynb #steps-part
 @cache
 def part_at_exit():
-    "Close the connections between processes before the interpreter ends: some end it badly."
+    "Close the connections between processes before the interpreter ends, which they can abort."
+    # DDP imports functions that keep the group of that moment as a default, and with it gloo's
+    # threads, for ever: import them while there is none
+    importlib.import_module('torch.distributed.nn.functional')
     def part():
         d = torch.distributed
         if d.is_initialized() and d.get_backend() == 'gloo': d.destroy_process_group()
