@@ -84,6 +84,7 @@ def test_prototypes_are_means_of_training_pictures(given):
     e,z = torch.from_numpy(d.embed(pics)),torch.from_numpy(m.embed(pics))
     p = torch.softmax(-near.sharpness*torch.cdist(e, near.means)**2, 1)
     assert torch.allclose(z, torch.cat([e*.4**.5, p.sqrt()*.6**.5], 1), atol=1e-4)
+    assert [r.compare(*pics[:2]).evidence().split('; ')[1] for r in (m, d)] == ['for pictures of other classes: another model, such as general', 'for other pictures: siamese_calibrate']
     assert m.results['threshold'] != d.results['threshold'] and m.results['n_pairs'] == d.results['n_pairs']
     # every prototype lies nearest to pictures of its own class
     assert (torch.cdist(near.means, e).argsort(1)[:, :5]//10 == torch.arange(8)[:,None]).all()

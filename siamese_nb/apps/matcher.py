@@ -24,6 +24,7 @@ from ..nets.devices import *
 from ..nets.runtime import *
 from ..nets.features import *
 from ..nets.features import embed_views
+from ..nets.heads import Prototypes
 from ..nets.model_file import *
 from .index import *
 from .index import write_npz
@@ -211,11 +212,12 @@ class Comparison(dict):
         a, # an image
         b, # another
         line:str='', # whose classes say what *same* means
+        others:str='for other pictures: siamese_calibrate', # what to do for those
         **kw # the rest of the dict: distance, threshold, same, p_same, error_rate, measured_on
     ):
         name = lambda o: str(o) if is_path(o) else None
         super().__init__(a=name(a), b=name(b), **kw)
-        self.images,self.line = (a, b),line
+        self.images,self.line,self.others = (a, b),line,others
 
     def verdict(self):
         "In one line"
@@ -230,7 +232,7 @@ class Comparison(dict):
             return ('how often such verdicts are wrong is not known: '
                     'siamese_calibrate measures it on your pictures')
         return (f'this threshold was wrong about {100*self["error_rate"]:.2g} % of the '
-                f'{self["measured_on"]}; for other pictures: siamese_calibrate')
+                f'{self["measured_on"]}; {self.others}')
 
     def __repr__(self): return '; '.join(filter(None, [self.verdict(), self.evidence()]))
 
@@ -249,7 +251,10 @@ def compare(self:Matcher,
 )->Comparison: # dict of a, b (paths), distance, threshold, same, p_same, error_rate, measured_on
     "Are these two of the same kind, and how sure is that?"
     d = float(self.between(*self.embed([a, b], progress=False)))
-    return Comparison(a, b, self.line, distance=d, threshold=self.threshold,
+    # one whose embedding says how near its own classes are serves others badly, at any threshold
+    more = dict(others='for pictures of other classes: another model, such as general'
+                ) if isinstance(self.net.head, Prototypes) else {}
+    return Comparison(a, b, self.line, **more, distance=d, threshold=self.threshold,
                       same=d<self.threshold, p_same=self.p_same(d),
                       error_rate=self.error_rate, measured_on=self.measured_on)
 
