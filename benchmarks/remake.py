@@ -38,6 +38,7 @@ def main(name:str, # of the run
     "Make results.json, the pictures and report.html of a finished run again"
     files = RunFiles(out, name)
     old,start = json.loads((files.graphs/'results.json').read_text()),time.perf_counter()
+    if old.get('tuned') or old['recipe'].get('prototypes'): raise SystemExit(f'{name}: its backbone was fine-tuned, or its head has prototypes: run siamese_run again')
     net,_ = load_model(files.weights/'model.safetensors')
     items = get_items(old['data'], root, old['classes'])
     part = {p:s for p,s in read_csv(files.weights/'split.csv', ['path','split'])}

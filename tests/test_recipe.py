@@ -33,3 +33,8 @@ def test_there_and_back():
     assert from_dict(json.loads(json.dumps(to_dict(NEW))))==NEW
     with pytest.raises(ValueError, match='has no droput'): from_dict(dict(droput=.1))
     with pytest.raises(FileNotFoundError, match='no recipe at'): read_recipe('nowhere.json')
+
+def test_a_number_has_one_form():
+    "In JSON, from which a run has its name, 2 and 2.0 are two texts"
+    texts = {json.dumps(to_dict(from_dict(dict(margin=v, epochs=2)))) for v in (2, 2.)}
+    assert len(texts) == 1 and '"margin": 2.0' in (text := texts.pop()) and '"epochs": 2,' in text

@@ -47,6 +47,8 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, 'views', tuple(self.views))
         check_recipe(self)
+        for k in set(_ranges) - set(_whole): # 2 and 2.0 are one recipe, and name one run
+            object.__setattr__(self, k, float(getattr(self, k)))
 
 # %% ../../nbs/engineering/recipe.ipynb #0962b589
 _words = dict(pooling=('mean', 'both'), finetune=('none', 'last', 'all'),
