@@ -1,4 +1,4 @@
-"The road from the recipe that collapses to the best one, one change a row, over several seeds and both protocols. Writes graphs/road/road.csv row by row; what is there already is not measured again."
+"The road from the recipe that collapses to the best one, row by row (the notebook says what each changes), over several seeds and both protocols. Writes graphs/road/road.csv row by row; what is there already is not measured again."
 from pathlib import Path
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"What of a pretrained network should learn, and how: the recipe of the original at one stated size, then one change a row, on the same pairs and with the same number of images through the network. Writes graphs/road/what_learns.csv row by row; what is there already is not measured again."
+"What of a pretrained network should learn, and how: the recipe of the original at one stated size, then other recipes, row by row, on the same pairs and with the same number of images through the network. Writes graphs/road/what_learns.csv row by row; what is there already is not measured again."
 import time
 from dataclasses import replace
 from pathlib import Path

@@ -17,6 +17,7 @@ from siamese_nb.training.finetune import FoldedConv, _sealed_array, blend, fine_
 from siamese_nb.training.fit import Callback
 from siamese_nb.training.inputs import computed_head, make_head, read_inputs
 from siamese_nb.training.recipe import KNOWN, NEW, suitable
+from siamese_nb.data.batches import pk_batches
 from siamese_nb.training.steps import InChunks, kept_bytes, one_cycle, param_groups
 from torch import nn
 
@@ -107,6 +108,23 @@ def test_stored_maps_and_pictures_agree():
     a,b = source(inputs, 'last').features(),source(inputs, 'all').features()
     assert last and type(source(inputs, 'last')).__name__ == 'Maps' and type(source(inputs, 'all')).__name__ == 'WholePictures'
     assert (a-b).abs().max() < .02*b.abs().max()
+
+def test_batches_of_maps_come_in_chunks():
+    "A batch of any recipe needs the memory of one chunk; the gradient is that of the whole batch"
+    inputs,found = task(),[]
+    last = open_backbone(inputs.net.backbone, 'last')
+    src = source(inputs, 'last')
+    x = next(iter(pk_batches(src.data(inputs.items.y), p=5, k=4)))[0]
+    assert src.model.size >= 2*KNOWN.classes_per_batch*KNOWN.images_per_class # also a last batch is one chunk
+    src.tail.stage.register_forward_pre_hook(lambda m, o: found.append(len(o[0])))
+    grads = []
+    for size in (256, 8):
+        src.model.size = size
+        src.model.eval().zero_grad() # no dropout
+        src.model(x).square()[:, :3].sum().backward()
+        grads.append([p.grad.clone() for m in last for p in m.parameters() if p.grad is not None])
+    assert found[0] == 20 and max(found[1:]) <= 8 and grads[0]
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a,b in zip(*grads))
 
 @pytest.mark.parametrize('pool', ['mean', 'both'])
 @pytest.mark.parametrize('name', ['resnet18', 'efficientnet_lite0', 'efficientnet_lite2', 'vit_tiny_patch16_224'])

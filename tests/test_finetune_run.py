@@ -209,6 +209,10 @@ def test_what_fit_tuned_is_stored_in_half_and_exact(given, tmp_path):
     file = model.save(tmp_path/'m.safetensors')
     stored = {k:v for k,v in load_file(file).items() if k.startswith('backbone.')}
     assert stored and all(v.dtype == torch.float16 for v in stored.values())
+    # two bytes a number for what of the backbone moved, the heads, and a little about the run; nothing of what stayed as published
+    heads = sum(v.numel()*v.element_size() for k,v in model.net.state_dict().items() if k.startswith('head.'))
+    assert sum(v.numel() for v in stored.values()) < sum(p.numel() for p in model.net.backbone.parameters())
+    assert file.stat().st_size < 2*sum(v.numel() for v in stored.values()) + heads + 20_000
     own = load_model(file, given['backbone_weights'])[0].backbone.state_dict()
     assert all(torch.equal(v, own[k]) for k,v in model.net.backbone.state_dict().items())
 

@@ -326,7 +326,8 @@ class Maps:
                                      device, workers)
         self.maps,self.device = (on_device(maps, device or best_device()),
                                  torch.device(device or best_device()))
-        self.model = Tail(fold_norms(nn.Sequential(*steps[at:])), net.head).to(self.device)
+        self.tail = Tail(fold_norms(nn.Sequential(*steps[at:])), net.head).to(self.device)
+        self.model = InChunks(self.tail, 256) # the recipe's batches are one chunk
         self.rows = Rows(lambda i: self.maps[i][:, :few], torch.arange(len(maps)))
 
     def data(self, y, rows=None): return Views(self.maps, y, rows)
@@ -334,7 +335,7 @@ class Maps:
     @torch.no_grad()
     def features(self, rows=None):
         with autocast(self.device):
-            return torch.cat([self.model.features(o.to(self.device)).cpu()
+            return torch.cat([self.tail.features(o.to(self.device)).cpu()
                               for o in (rows or self.rows).split(64)])
 
     def close(self): self.file.unlink(missing_ok=True)
